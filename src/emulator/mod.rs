@@ -1,0 +1,1 @@
+//! Square and Wix on this machine.

@@ -1,0 +1,5 @@
+//! tokman
+pub mod config;
+pub mod emulator;
+pub mod model;
+pub mod provider;

@@ -1,0 +1,103 @@
+//! Text that a server or a file wrote: shown only with control characters escaped, secrets masked, and cut.
+
+use std::fmt;
+
+use crate::model::Secret;
+
+/// The longest piece of server text that is shown, in characters.
+const MAX_SHOWN: usize = 300;
+
+/// Text that a server sent. `Display` and `Debug` show the safe form only.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct ServerText(String);
+
+impl ServerText {
+    /// Takes the text as it came.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text as it came, for comparing only.
+    #[must_use]
+    pub fn as_received(&self) -> &str {
+        &self.0
+    }
+
+    /// Replaces every occurrence of the secrets, so that a server that echoes one does not make us show it.
+    pub fn mask(&mut self, secrets: &[Secret]) {
+        for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
+            if self.0.contains(secret.expose()) {
+                self.0 = self.0.replace(secret.expose(), "***");
+            }
+        }
+    }
+
+    /// Whether there is nothing to show.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.trim().is_empty()
+    }
+}
+
+impl fmt::Display for ServerText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&escape(self.0.trim(), MAX_SHOWN))
+    }
+}
+
+impl fmt::Debug for ServerText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{self}\"")
+    }
+}
+
+/// Whether a character can move the cursor, hide text or turn its direction.
+#[must_use]
+pub fn is_unprintable(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// Escapes unprintable characters as `\u{…}` and cuts the text to `max` characters, marking the cut with `…`.
+#[must_use]
+pub fn escape(text: &str, max: usize) -> String {
+    let mut shown = String::with_capacity(text.len().min(max * 2));
+    for (count, c) in text.chars().enumerate() {
+        if count == max {
+            shown.push('…');
+            break;
+        }
+        match c {
+            '\n' | '\r' | '\t' => shown.push(' '),
+            c if is_unprintable(c) => shown.extend(c.escape_unicode()),
+            c => shown.push(c),
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn escapes_what_could_drive_a_terminal() {
+        assert_eq!(escape("a\x1b[31mb\u{9b}c\u{202e}d\ne", 100), "a\\u{1b}[31mb\\u{9b}c\\u{202e}d e");
+    }
+
+    #[test]
+    fn masks_before_it_cuts() {
+        let mut text = ServerText::new(format!("{}canary-secret", "x".repeat(295)));
+        text.mask(&[Secret::new("canary-secret"), Secret::new("")]);
+        assert!(!text.to_string().contains("canary"));
+        assert!(!format!("{text:?}").contains("canary"));
+    }
+
+    proptest! {
+        #[test]
+        fn never_shows_a_control_character(text in any::<String>()) {
+            prop_assert!(!ServerText::new(text).to_string().chars().any(is_unprintable));
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! Square.
+/// Square.
+#[derive(Debug)]
+pub struct Square;
