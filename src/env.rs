@@ -1,0 +1,97 @@
+//! Every environment variable that tokman reads. Nothing else reads the environment.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use crate::model::ProviderName;
+
+/// `-p, --provider`
+pub const PROVIDER: &str = "TOKMAN_PROVIDER";
+/// `-n, --profile`
+pub const PROFILE: &str = "TOKMAN_PROFILE";
+/// `--config-dir`
+pub const CONFIG_DIR: &str = "TOKMAN_CONFIG_DIR";
+/// `--store`
+pub const STORE: &str = "TOKMAN_STORE";
+/// `-v`: `info`, `debug` or `trace`
+pub const LOG: &str = "TOKMAN_LOG";
+/// `--log-format`
+pub const LOG_FORMAT: &str = "TOKMAN_LOG_FORMAT";
+
+/// What a provider's own variables end in: `TOKMAN_<PROVIDER>_<NAME>`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Name {
+    /// `…_CLIENT_ID`
+    ClientId,
+    /// `…_CLIENT_SECRET`
+    ClientSecret,
+    /// `…_CLIENT_SECRET_FILE`
+    ClientSecretFile,
+    /// `…_INSTANCE_ID`
+    InstanceId,
+    /// `…_BASE_URL`
+    BaseUrl,
+    /// `…_ENVIRONMENT`
+    Environment,
+    /// `…_REFRESH_TOKEN`
+    RefreshToken,
+}
+
+impl Name {
+    /// The whole name of this variable of a provider.
+    #[must_use]
+    pub fn of(self, provider: &ProviderName) -> String {
+        let name = match self {
+            Self::ClientId => "CLIENT_ID",
+            Self::ClientSecret => "CLIENT_SECRET",
+            Self::ClientSecretFile => "CLIENT_SECRET_FILE",
+            Self::InstanceId => "INSTANCE_ID",
+            Self::BaseUrl => "BASE_URL",
+            Self::Environment => "ENVIRONMENT",
+            Self::RefreshToken => "REFRESH_TOKEN",
+        };
+        format!("TOKMAN_{}_{name}", provider.as_env())
+    }
+}
+
+/// A variable's value; unset, empty and not UTF-8 are the same: absent.
+#[must_use]
+pub fn text(name: &str) -> Option<String> {
+    os(name).and_then(|value| value.into_string().ok())
+}
+
+/// A variable that is a path; unset and empty are the same: absent.
+#[must_use]
+pub fn path(name: &str) -> Option<PathBuf> {
+    os(name).map(PathBuf::from)
+}
+
+/// `XDG_CONFIG_HOME`, where it is absolute as the specification demands.
+#[must_use]
+pub fn config_home() -> Option<PathBuf> {
+    path("XDG_CONFIG_HOME").filter(|path| path.is_absolute())
+}
+
+/// `XDG_RUNTIME_DIR`, where it is absolute; unset under cron.
+#[must_use]
+pub fn runtime_dir() -> Option<PathBuf> {
+    path("XDG_RUNTIME_DIR").filter(|path| path.is_absolute())
+}
+
+/// `XDG_STATE_HOME`, where it is absolute.
+#[must_use]
+pub fn state_home() -> Option<PathBuf> {
+    path("XDG_STATE_HOME").filter(|path| path.is_absolute())
+}
+
+/// `SSL_CERT_FILE` and `SSL_CERT_DIR`: certificates to trust instead of the system's.
+#[must_use]
+pub fn trusted_certificates() -> Option<(Option<PathBuf>, Option<PathBuf>)> {
+    let (file, dir) = (path("SSL_CERT_FILE"), path("SSL_CERT_DIR"));
+    (file.is_some() || dir.is_some()).then_some((file, dir))
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the module that everything else is told to use")]
+fn os(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
+}

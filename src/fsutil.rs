@@ -1,0 +1,366 @@
+//! Private and durable files: what is made here is readable by its owner only, from the first instant, and is on the
+//! disk when the call returns. What others could have written or can read is refused.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+use thiserror::Error;
+
+/// A file or directory that could not be used, always with its path.
+#[derive(Debug, Error)]
+pub enum FsError {
+    /// The system refused.
+    #[error("cannot {action} {path}: {source}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Others can read it, or write into it.
+    #[error("{path} is open to other users (mode {mode:04o})")]
+    Exposed {
+        /// The file or directory.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+        /// The bits it should have.
+        wanted: u32,
+    },
+    /// It belongs to somebody else.
+    #[error("{path} belongs to another user (uid {uid})")]
+    Foreign {
+        /// The file or directory.
+        path: PathBuf,
+        /// Its owner.
+        uid: u32,
+    },
+    /// A symbolic link, a directory, a FIFO, a device.
+    #[error("{path} is not a regular file but {what}")]
+    NotAFile {
+        /// What was found there.
+        path: PathBuf,
+        /// What it is.
+        what: &'static str,
+    },
+    /// Larger than anything that belongs there.
+    #[error("{path} is larger than {limit} bytes")]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// The most that is read.
+        limit: u64,
+    },
+}
+
+impl FsError {
+    /// Wraps what the system said.
+    pub fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.display().to_string();
+        move |source| Self::Io { action, path, source }
+    }
+
+    /// The command that mends it, where there is one.
+    #[must_use]
+    pub fn remedy(&self) -> Option<String> {
+        match self {
+            Self::Exposed { path, wanted, .. } => Some(format!("chmod {wanted:o} '{}'", path.display())),
+            _ => None,
+        }
+    }
+}
+
+/// Reads a private file whole: a regular file of ours that others cannot read, at most `limit` bytes. `None` where
+/// there is none. Nothing else is opened for longer than it takes to see what it is: a FIFO does not block.
+///
+/// # Errors
+/// What is wrong with the file.
+pub fn read_private(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, FsError> {
+    let Some(file) = open_private(path, OpenOptions::new().read(true), 0o600)? else {
+        return Ok(None);
+    };
+    read_capped(file, path, limit).map(Some)
+}
+
+/// Reads a file that need not be private, as a config file without secrets, and tells its permission bits.
+///
+/// # Errors
+/// What is wrong with the file.
+pub fn read_any(path: &Path, limit: u64) -> Result<Option<(Vec<u8>, u32)>, FsError> {
+    let flags = (OFlags::NONBLOCK | OFlags::CLOEXEC).bits().cast_signed();
+    let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
+        Ok(file) => file,
+        Err(error) if is_absent(&error) => return Ok(None),
+        Err(error) => return Err(FsError::io("read", path)(error)),
+    };
+    let meta = file.metadata().map_err(FsError::io("read", path))?;
+    if !meta.is_file() {
+        return Err(FsError::NotAFile { path: path.to_owned(), what: kind_of(&meta) });
+    }
+    read_capped(file, path, limit).map(|bytes| Some((bytes, meta.mode() & 0o7777)))
+}
+
+/// Opens an existing private file with `options`; `None` where there is none.
+///
+/// # Errors
+/// Not a regular file (symbolic links are not followed), not ours, or open to others beyond `wanted`.
+pub fn open_private(path: &Path, options: &OpenOptions, wanted: u32) -> Result<Option<File>, FsError> {
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC).bits().cast_signed();
+    let file = match options.clone().custom_flags(flags).mode(wanted).open(path) {
+        Ok(file) => file,
+        Err(error) if is_absent(&error) => return Ok(None),
+        Err(error) => {
+            return Err(match fs::symlink_metadata(path) {
+                Ok(meta) if !meta.is_file() => FsError::NotAFile { path: path.to_owned(), what: kind_of(&meta) },
+                _ => FsError::io("open", path)(error),
+            });
+        }
+    };
+    let meta = file.metadata().map_err(FsError::io("open", path))?;
+    if !meta.is_file() {
+        return Err(FsError::NotAFile { path: path.to_owned(), what: kind_of(&meta) });
+    }
+    check_owner_and_mode(path, &meta, 0o077 & !wanted, wanted)?;
+    Ok(Some(file))
+}
+
+/// Makes a directory and its missing parents, each 0700 whatever the umask; checks that the last one is ours and that
+/// nobody else can write into it.
+///
+/// # Errors
+/// What the system refused, or what is wrong with a directory that is there.
+pub fn make_private_dir(path: &Path) -> Result<(), FsError> {
+    if let Err(error) = fs::metadata(path) {
+        if !is_absent(&error) {
+            return Err(FsError::io("look at", path)(error));
+        }
+        if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            make_ancestors(parent)?;
+        }
+        make_one_dir(path)?;
+    }
+    check_private_dir(path)
+}
+
+/// Checks a directory that holds private files: ours, and nobody else can put something into it.
+///
+/// # Errors
+/// What is wrong with it, also where it is absent.
+pub fn check_private_dir(path: &Path) -> Result<(), FsError> {
+    let meta = fs::metadata(path).map_err(FsError::io("look at", path))?;
+    if !meta.is_dir() {
+        return Err(FsError::Io {
+            action: "use",
+            path: path.display().to_string(),
+            source: io::ErrorKind::NotADirectory.into(),
+        });
+    }
+    check_owner_and_mode(path, &meta, 0o022, 0o700)
+}
+
+fn make_ancestors(path: &Path) -> Result<(), FsError> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        make_ancestors(parent)?;
+    }
+    make_one_dir(path)
+}
+
+fn make_one_dir(path: &Path) -> Result<(), FsError> {
+    match DirBuilder::new().mode(0o700).create(path) {
+        // The umask may have taken the owner's own bits.
+        Ok(()) => {
+            fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(FsError::io("set the mode of", path))?
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+        Err(error) => return Err(FsError::io("make the directory", path)(error)),
+    }
+    match path.parent() {
+        Some(parent) => sync_dir(parent),
+        None => Ok(()),
+    }
+}
+
+/// Makes a new private file with `bytes` in it; where `durable`, they and its name are on the disk on return.
+///
+/// # Errors
+/// What the system refused; where that is for want of room, nothing is left behind.
+pub fn create_private(path: &Path, bytes: &[u8], durable: bool) -> Result<File, FsError> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create_new(true).mode(0o600);
+    options.custom_flags((OFlags::NOFOLLOW | OFlags::CLOEXEC).bits().cast_signed());
+    let mut file = options.open(path).map_err(FsError::io("create", path))?;
+    let written = (|| {
+        file.set_permissions(Permissions::from_mode(0o600))?;
+        file.write_all(bytes)?;
+        if durable { file.sync_all() } else { Ok(()) }
+    })();
+    let written = written.map_err(FsError::io("write", path));
+    if let Err(error) = written.and_then(|()| if durable { sync_parent(path) } else { Ok(()) }) {
+        let _ = fs::remove_file(path);
+        return Err(error);
+    }
+    Ok(file)
+}
+
+/// Replaces all that is in an open file by `bytes`, on the disk on return. Where the file was as large already, this
+/// needs no more room.
+///
+/// # Errors
+/// What the system refused.
+pub fn rewrite(file: &mut File, path: &Path, bytes: &[u8]) -> Result<(), FsError> {
+    let rewritten = (|| {
+        file.rewind()?;
+        file.write_all(bytes)?;
+        file.set_len(bytes.len() as u64)?;
+        file.sync_all()
+    })();
+    rewritten.map_err(FsError::io("write", path))
+}
+
+/// Moves a finished file to its name and puts that on the disk.
+///
+/// # Errors
+/// What the system refused.
+pub fn publish(from: &Path, to: &Path) -> Result<(), FsError> {
+    fs::rename(from, to).map_err(FsError::io("replace", to))?;
+    sync_parent(to)
+}
+
+/// Removes a file, on the disk on return where `durable`; `false` where there was none.
+///
+/// # Errors
+/// What the system refused.
+pub fn remove(path: &Path, durable: bool) -> Result<bool, FsError> {
+    match fs::remove_file(path) {
+        Ok(()) if durable => sync_parent(path).map(|()| true),
+        Ok(()) => Ok(true),
+        Err(error) if is_absent(&error) => Ok(false),
+        Err(error) => Err(FsError::io("remove", path)(error)),
+    }
+}
+
+/// Puts the names in the file's directory on the disk.
+fn sync_parent(path: &Path) -> Result<(), FsError> {
+    sync_dir(path.parent().unwrap_or(Path::new(".")))
+}
+
+fn sync_dir(path: &Path) -> Result<(), FsError> {
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+    File::open(path).and_then(|dir| dir.sync_all()).map_err(FsError::io("sync", path))
+}
+
+/// Whether the error says that there is no such thing.
+#[must_use]
+pub fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+fn read_capped(file: File, path: &Path, limit: u64) -> Result<Vec<u8>, FsError> {
+    let mut bytes = Vec::new();
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(FsError::io("read", path))?;
+    if bytes.len() as u64 > limit {
+        return Err(FsError::TooLarge { path: path.to_owned(), limit });
+    }
+    Ok(bytes)
+}
+
+fn check_owner_and_mode(path: &Path, meta: &fs::Metadata, forbidden: u32, wanted: u32) -> Result<(), FsError> {
+    let uid = meta.uid();
+    if uid != rustix::process::geteuid().as_raw() {
+        return Err(FsError::Foreign { path: path.to_owned(), uid });
+    }
+    let mode = meta.mode() & 0o7777;
+    if mode & forbidden != 0 {
+        return Err(FsError::Exposed { path: path.to_owned(), mode, wanted });
+    }
+    Ok(())
+}
+
+fn kind_of(meta: &fs::Metadata) -> &'static str {
+    use std::os::unix::fs::FileTypeExt as _;
+    let kind = meta.file_type();
+    if kind.is_dir() {
+        "a directory"
+    } else if kind.is_symlink() {
+        "a symbolic link"
+    } else if kind.is_fifo() {
+        "a FIFO"
+    } else if kind.is_socket() {
+        "a socket"
+    } else {
+        "a device"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dir() -> tempfile::TempDir {
+        tempfile::tempdir().unwrap()
+    }
+
+    #[test]
+    fn makes_private_files_and_directories_and_reads_them_back() {
+        let root = dir();
+        let inner = root.path().join("a/b");
+        make_private_dir(&inner).unwrap();
+        make_private_dir(&inner).unwrap();
+        let path = inner.join("f");
+        create_private(&path, b"text", true).unwrap();
+        assert_eq!(fs::metadata(&inner).unwrap().mode() & 0o777, 0o700);
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        assert_eq!(read_private(&path, 10).unwrap().unwrap(), b"text");
+        assert_eq!(read_private(&inner.join("none"), 10).unwrap(), None);
+        assert!(matches!(create_private(&path, b"", false), Err(FsError::Io { .. })));
+        assert!(remove(&path, true).unwrap() && !remove(&path, true).unwrap());
+    }
+
+    #[test]
+    fn refuses_what_others_can_read_and_what_is_no_file() {
+        let root = dir();
+        let path = root.path().join("f");
+        create_private(&path, b"text", false).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        let error = read_private(&path, 10).unwrap_err();
+        assert!(error.remedy().unwrap().starts_with("chmod 600 "));
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        assert!(matches!(read_private(&path, 3), Err(FsError::TooLarge { .. })));
+
+        let link = root.path().join("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert!(matches!(read_private(&link, 10), Err(FsError::NotAFile { what: "a symbolic link", .. })));
+        assert!(matches!(read_private(root.path(), 10), Err(FsError::NotAFile { what: "a directory", .. })));
+        let socket = root.path().join("socket");
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        assert!(matches!(read_private(&socket, 10), Err(FsError::NotAFile { what: "a socket", .. })));
+    }
+
+    #[test]
+    fn refuses_a_directory_that_others_can_write_into() {
+        let root = dir();
+        let inner = root.path().join("open");
+        make_private_dir(&inner).unwrap();
+        fs::set_permissions(&inner, Permissions::from_mode(0o777)).unwrap();
+        assert!(matches!(make_private_dir(&inner), Err(FsError::Exposed { mode: 0o777, .. })));
+    }
+
+    #[test]
+    fn replaces_a_file_whole() {
+        let root = dir();
+        let (from, to) = (root.path().join("new"), root.path().join("old"));
+        create_private(&to, b"old and long", true).unwrap();
+        let mut file = create_private(&from, &[b' '; 100], true).unwrap();
+        rewrite(&mut file, &from, b"new").unwrap();
+        publish(&from, &to).unwrap();
+        assert_eq!(read_private(&to, 100).unwrap().unwrap(), b"new");
+    }
+}

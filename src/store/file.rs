@@ -1,0 +1,441 @@
+//! Tokens as JSON files, one each, in a private directory: `<tokens>/<provider>/<profile>.json`, beside it
+//! `.<profile>.lock`, and while a request is under way `.<profile>.inflight`.
+//!
+//! The lock file is never unlinked: a second process would lock another inode. The name of the in-flight file is
+//! fixed, not random: a later run finds it without reading the directory, and only the lease's holder makes it.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::fsutil::{self, FsError};
+use crate::model::{Key, ProviderName};
+use crate::store::{Failure, InFlight, Lease, Listed, Listing, Record, Reservation, StoreError, TokenStore};
+
+/// The most that is read of a record: an answer is capped at 1 MiB, and the member `tokman` is small.
+const RECORD_LIMIT: u64 = 4 << 20;
+
+/// Room that is reserved for an answer beyond the size of the present record, in bytes.
+const RESERVE: usize = 16 << 10;
+
+/// The most that is read of a lock file or a mark.
+const NOTE_LIMIT: u64 = 8 << 20;
+
+/// How often a lease is asked for while another process has it.
+const POLL: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(50));
+
+/// The store in a directory.
+#[derive(Debug, Clone)]
+pub struct FileStore {
+    root: PathBuf,
+}
+
+/// The content of an in-flight file, padded with blanks to the size that is reserved.
+#[derive(Debug, Serialize, Deserialize)]
+struct Mark {
+    tokman_in_flight: Option<InFlight>,
+}
+
+impl FileStore {
+    /// The store whose token files are under `root`. Nothing is made before something is stored.
+    #[must_use]
+    pub const fn new(root: PathBuf) -> Self {
+        Self { root }
+    }
+
+    fn dir(&self, provider: &ProviderName) -> PathBuf {
+        self.root.join(provider.as_str())
+    }
+
+    /// The file of a key.
+    #[must_use]
+    pub fn path(&self, key: &Key) -> PathBuf {
+        self.dir(&key.provider).join(format!("{}.json", key.profile))
+    }
+
+    fn read(&self, key: &Key) -> Result<Option<Record>, StoreError> {
+        let path = self.path(key);
+        let options = OpenOptions::new().read(true).clone();
+        let Some(file) = fsutil::open_private(&path, &options, 0o600)? else {
+            return Ok(None);
+        };
+        fsutil::check_private_dir(&self.dir(&key.provider))?;
+        let meta = file.metadata().map_err(FsError::io("read", &path))?;
+        if meta.len() > RECORD_LIMIT {
+            return Err(FsError::TooLarge { path, limit: RECORD_LIMIT }.into());
+        }
+        let mut bytes = Vec::with_capacity(usize::try_from(meta.len()).unwrap_or_default() + 1);
+        file.take(RECORD_LIMIT).read_to_end(&mut bytes).map_err(FsError::io("read", &path))?;
+        let written = Timestamp::new(meta.mtime(), 0).ok();
+        Record::parse(&bytes, key, &path, written).map(Some)
+    }
+}
+
+#[async_trait]
+impl TokenStore for FileStore {
+    fn is_local(&self) -> bool {
+        true
+    }
+
+    async fn list(&self, provider: Option<&ProviderName>) -> Result<Box<dyn Listing>, StoreError> {
+        let mut providers = match provider {
+            Some(provider) => vec![provider.clone()],
+            None => names(&self.root)?.iter().filter_map(|name| name.parse().ok()).collect(),
+        };
+        providers.sort_unstable_by(|a: &ProviderName, b| b.cmp(a));
+        Ok(Box::new(FileListing { store: self.clone(), providers, profiles: Vec::new() }))
+    }
+
+    async fn get(&self, key: &Key) -> Result<Option<Record>, StoreError> {
+        self.read(key)
+    }
+
+    async fn lease(&self, key: &Key, wait: Duration) -> Result<Box<dyn Lease>, StoreError> {
+        let dir = self.dir(&key.provider);
+        fsutil::make_private_dir(&self.root)?;
+        fsutil::make_private_dir(&dir)?;
+        refuse_network_file_system(&dir)?;
+        let path = dir.join(format!(".{}.lock", key.profile));
+        let started = tokio::time::Instant::now();
+        let mut pause = POLL.0;
+        loop {
+            match try_lock(&path, &dir)? {
+                Some(lock) => {
+                    let pending = dir.join(format!(".{}.inflight", key.profile));
+                    return Ok(Box::new(FileLease {
+                        store: self.clone(),
+                        key: key.clone(),
+                        lock,
+                        lock_path: path,
+                        pending,
+                        reserved: None,
+                    }));
+                }
+                None if started.elapsed() >= wait => {
+                    return Err(StoreError::Busy { key: key.clone(), waited: started.elapsed() });
+                }
+                None => tokio::time::sleep(pause).await,
+            }
+            pause = (pause * 2).min(POLL.1);
+        }
+    }
+}
+
+/// Locks the file at `path`, making it if need be; `None` while another process has it.
+fn try_lock(path: &Path, dir: &Path) -> Result<Option<File>, StoreError> {
+    let options = OpenOptions::new().read(true).write(true).create(true).clone();
+    let file = fsutil::open_private(path, &options, 0o600)?
+        .ok_or_else(|| FsError::io("open", path)(io::ErrorKind::NotFound.into()))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Ok(None),
+        Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Interrupted => return Ok(None),
+        Err(TryLockError::Error(error)) if is_unlockable(&error) => {
+            return Err(StoreError::NoLocks { path: dir.to_owned(), what: "a file system without locks" });
+        }
+        Err(TryLockError::Error(error)) => return Err(FsError::io("lock", path)(error).into()),
+    }
+    // Somebody may have put another file in its place meanwhile: then this lock is nobody's.
+    let locked = file.metadata().map_err(FsError::io("look at", path))?;
+    let named = std::fs::symlink_metadata(path).map_err(FsError::io("look at", path))?;
+    Ok(((locked.dev(), locked.ino()) == (named.dev(), named.ino())).then_some(file))
+}
+
+fn is_unlockable(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    error.raw_os_error().is_some_and(|code| {
+        [Errno::NOLCK, Errno::OPNOTSUPP, Errno::NOSYS].iter().any(|errno| errno.raw_os_error() == code)
+    })
+}
+
+/// A lock on a network file system holds on this machine only, or not at all.
+#[cfg(target_os = "linux")]
+fn refuse_network_file_system(dir: &Path) -> Result<(), StoreError> {
+    let found = rustix::fs::statfs(dir).map_err(|error| FsError::io("look at", dir)(error.into()))?;
+    // The magic numbers of statfs(2). The field's type differs between architectures, the low 32 bits do not.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "only the low 32 bits are the number")]
+    let what = match found.f_type as u32 {
+        0x6969 => "NFS",
+        0x517B | 0xFF53_4D42 | 0xFE53_4D42 => "SMB",
+        0x5346_414F | 0x6B41_4653 => "AFS",
+        0x00C3_6400 => "Ceph",
+        0x0BD0_0BD0 => "Lustre",
+        0x0116_1970 => "GFS2",
+        _ => return Ok(()),
+    };
+    Err(StoreError::NoLocks { path: dir.to_owned(), what })
+}
+
+#[cfg(not(target_os = "linux"))]
+fn refuse_network_file_system(_dir: &Path) -> Result<(), StoreError> {
+    Ok(())
+}
+
+/// The names in a directory; none where there is no directory.
+fn names(dir: &Path) -> Result<Vec<String>, StoreError> {
+    let entries = match std::fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if fsutil::is_absent(&error) => return Ok(Vec::new()),
+        Err(error) => return Err(FsError::io("list", dir)(error).into()),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(FsError::io("list", dir))?;
+        names.extend(entry.file_name().into_string().ok());
+    }
+    Ok(names)
+}
+
+/// Walks the providers, holding the names of one provider's profiles at a time.
+struct FileListing {
+    store: FileStore,
+    /// Those still to come, the next one last.
+    providers: Vec<ProviderName>,
+    /// Those of the present provider still to come, the next one last, each with whether it is in doubt.
+    profiles: Vec<(Key, bool)>,
+}
+
+#[async_trait]
+impl Listing for FileListing {
+    async fn next(&mut self) -> Result<Option<Listed>, StoreError> {
+        loop {
+            if let Some((key, in_doubt)) = self.profiles.pop() {
+                match self.store.read(&key) {
+                    Ok(Some(record)) => return Ok(Some(Listed { key, record: Ok(record), in_doubt })),
+                    // Removed since its name was read.
+                    Ok(None) => {}
+                    Err(error) => return Ok(Some(Listed { key, record: Err(error), in_doubt })),
+                }
+            } else if let Some(provider) = self.providers.pop() {
+                let names = names(&self.store.dir(&provider))?;
+                let in_doubt: std::collections::HashSet<&str> =
+                    names.iter().filter_map(|name| name.strip_prefix('.')?.strip_suffix(".inflight")).collect();
+                self.profiles = names
+                    .iter()
+                    .filter_map(|name| name.strip_suffix(".json"))
+                    .filter_map(|name| {
+                        let key = Key { provider: provider.clone(), profile: name.parse().ok()? };
+                        Some((key, in_doubt.contains(name)))
+                    })
+                    .collect();
+                self.profiles.sort_unstable_by(|a, b| b.0.cmp(&a.0));
+            } else {
+                return Ok(None);
+            }
+        }
+    }
+}
+
+/// The lock on a key's lock file, until it is dropped.
+#[derive(Debug)]
+struct FileLease {
+    store: FileStore,
+    key: Key,
+    lock: File,
+    lock_path: PathBuf,
+    pending: PathBuf,
+    reserved: Option<File>,
+}
+
+#[async_trait]
+impl Lease for FileLease {
+    async fn get(&mut self) -> Result<Option<Record>, StoreError> {
+        self.store.read(&self.key)
+    }
+
+    async fn in_flight(&mut self) -> Result<Option<InFlight>, StoreError> {
+        let Some(bytes) = fsutil::read_private(&self.pending, NOTE_LIMIT)? else {
+            return Ok(None);
+        };
+        // A mark that cannot be read is one that was being replaced by the answer: no less in doubt.
+        let mark = serde_json::from_slice::<Mark>(&bytes).unwrap_or(Mark {
+            tokman_in_flight: Some(InFlight { since: Timestamp::UNIX_EPOCH, fingerprint: String::new(), pid: 0 }),
+        });
+        Ok(mark.tokman_in_flight)
+    }
+
+    async fn reserve(&mut self, mark: Option<&InFlight>) -> Result<Reservation, StoreError> {
+        // What an earlier process left was looked at by `in_flight`, under this lease.
+        fsutil::remove(&self.pending, false)?;
+        let present = std::fs::metadata(self.store.path(&self.key)).map_or(0, |meta| meta.len());
+        let size = usize::try_from(present.min(RECORD_LIMIT)).unwrap_or_default() + RESERVE;
+        let mut text = serde_json::to_string(&Mark { tokman_in_flight: mark.cloned() }).unwrap_or_default();
+        text.extend(std::iter::repeat_n(' ', size.saturating_sub(text.len())));
+        self.reserved = Some(fsutil::create_private(&self.pending, text.as_bytes(), mark.is_some())?);
+        Ok(Reservation(()))
+    }
+
+    async fn put(&mut self, _reservation: Reservation, record: &Record) -> Result<(), StoreError> {
+        let bytes = zeroize::Zeroizing::new(record.to_json(&self.key));
+        let path = self.store.path(&self.key);
+        let written = match self.reserved.take() {
+            Some(mut file) => fsutil::rewrite(&mut file, &self.pending, bytes.as_bytes()),
+            None => fsutil::create_private(&self.pending, bytes.as_bytes(), true).map(drop),
+        };
+        if written.and_then(|()| fsutil::publish(&self.pending, &path)).is_ok() {
+            return Ok(());
+        }
+        // The reserved blocks went bad or away: once more with a file of its own.
+        fsutil::remove(&self.pending, false)?;
+        fsutil::create_private(&self.pending, bytes.as_bytes(), true)?;
+        Ok(fsutil::publish(&self.pending, &path)?)
+    }
+
+    async fn release(&mut self, _reservation: Reservation) -> Result<(), StoreError> {
+        self.reserved = None;
+        fsutil::remove(&self.pending, true)?;
+        Ok(())
+    }
+
+    async fn remove(&mut self) -> Result<bool, StoreError> {
+        fsutil::remove(&self.pending, false)?;
+        Ok(fsutil::remove(&self.store.path(&self.key), true)?)
+    }
+
+    async fn last_failure(&mut self) -> Option<Failure> {
+        let bytes = fsutil::read_private(&self.lock_path, NOTE_LIMIT).ok().flatten()?;
+        serde_json::from_slice(&bytes).ok()
+    }
+
+    async fn note(&mut self, failure: Option<&Failure>) {
+        use std::io::{Seek as _, Write as _};
+        let text = failure.and_then(|failure| serde_json::to_string(failure).ok()).unwrap_or_default();
+        // Nothing to forget in an empty file: the common case costs one system call.
+        if text.is_empty() && self.lock.metadata().is_ok_and(|meta| meta.len() == 0) {
+            return;
+        }
+        let noted =
+            self.lock.set_len(0).and_then(|()| self.lock.rewind()).and_then(|()| self.lock.write_all(text.as_bytes()));
+        if let Err(error) = noted {
+            log::debug!("cannot note the outcome in {}: {error}", self.lock_path.display());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    fn key() -> Key {
+        "square/default".parse().unwrap()
+    }
+
+    fn record(access: &str) -> Record {
+        let body = format!("{{\"access_token\":\"{access}\",\"refresh_token\":\"r\"}}");
+        Record::parse(body.as_bytes(), &key(), Path::new("f"), None).unwrap()
+    }
+
+    async fn lease(store: &FileStore) -> Box<dyn Lease> {
+        store.lease(&key(), Duration::from_secs(5)).await.unwrap()
+    }
+
+    fn store() -> (tempfile::TempDir, FileStore) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = FileStore::new(dir.path().join("tokens"));
+        (dir, store)
+    }
+
+    fn mark() -> InFlight {
+        InFlight { since: Timestamp::UNIX_EPOCH, fingerprint: "f".into(), pid: 1 }
+    }
+
+    #[tokio::test]
+    async fn stores_and_reads_back_and_removes() {
+        let (_dir, store) = store();
+        assert!(store.get(&key()).await.unwrap().is_none());
+        let mut held = lease(&store).await;
+        let reservation = held.reserve(Some(&mark())).await.unwrap();
+        held.put(reservation, &record("a")).await.unwrap();
+        assert_eq!(store.get(&key()).await.unwrap().unwrap().token.access.expose(), "a");
+        assert!(held.in_flight().await.unwrap().is_none(), "the mark is cleared");
+        assert!(held.remove().await.unwrap() && !held.remove().await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn gives_the_lease_to_one_at_a_time() {
+        let (_dir, store) = store();
+        let held = lease(&store).await;
+        let refused = store.lease(&key(), Duration::from_millis(20)).await;
+        assert!(matches!(refused, Err(StoreError::Busy { .. })));
+        drop(held);
+        lease(&store).await;
+    }
+
+    #[tokio::test]
+    async fn leaves_a_mark_when_the_holder_dies_and_not_when_it_releases() {
+        let (_dir, store) = store();
+        let mut held = lease(&store).await;
+        let _died = held.reserve(Some(&mark())).await.unwrap();
+        drop(held);
+        let mut held = lease(&store).await;
+        assert_eq!(held.in_flight().await.unwrap(), Some(mark()));
+        let reservation = held.reserve(None).await.unwrap();
+        assert_eq!(held.in_flight().await.unwrap(), None, "a reservation without a mark is no doubt");
+        held.release(reservation).await.unwrap();
+        assert!(held.in_flight().await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn takes_a_torn_answer_in_place_of_the_mark_as_in_doubt() {
+        let (dir, store) = store();
+        let mut held = lease(&store).await;
+        let _died = held.reserve(Some(&mark())).await.unwrap();
+        let path = dir.path().join("tokens/square/.default.inflight");
+        let mut options = OpenOptions::new();
+        let mut file = options.write(true).open(path).unwrap();
+        std::io::Write::write_all(&mut file, b"{\n  \"access_token\": \"torn").unwrap();
+        assert!(held.in_flight().await.unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn hands_a_failure_to_those_who_wait() {
+        let (_dir, store) = store();
+        let failure = Failure { at: Timestamp::UNIX_EPOCH, class: "try_again".into(), message: "503".into() };
+        let mut held = lease(&store).await;
+        held.note(Some(&failure)).await;
+        drop(held);
+        let mut held = lease(&store).await;
+        assert_eq!(held.last_failure().await, Some(failure));
+        held.note(None).await;
+        assert_eq!(held.last_failure().await, None);
+    }
+
+    #[tokio::test]
+    async fn lists_keys_in_order_with_what_is_wrong_with_them() {
+        let (dir, store) = store();
+        for name in ["square/b", "square/a", "wix/c"] {
+            let key: Key = name.parse().unwrap();
+            let mut held = store.lease(&key, Duration::ZERO).await.unwrap();
+            let reservation = held.reserve(None).await.unwrap();
+            held.put(reservation, &record("x")).await.unwrap();
+        }
+        fsutil::create_private(&dir.path().join("tokens/square/.b.inflight"), b"", false).unwrap();
+        let mut listing = store.list(None).await.unwrap();
+        let mut seen = Vec::new();
+        while let Some(listed) = listing.next().await.unwrap() {
+            seen.push((listed.key.to_string(), listed.record.is_ok(), listed.in_doubt));
+        }
+        let expected = [("square/a", true, false), ("square/b", true, true), ("wix/c", true, false)];
+        // Each was written as square/default: only readable under its own name.
+        let expected: Vec<_> = expected.map(|(name, _, doubt)| (name.to_owned(), true, doubt)).into();
+        assert_eq!(seen, expected);
+    }
+
+    #[tokio::test]
+    async fn refuses_a_record_that_others_can_read() {
+        let (dir, store) = store();
+        let mut held = lease(&store).await;
+        let reservation = held.reserve(None).await.unwrap();
+        held.put(reservation, &record("a")).await.unwrap();
+        let path = dir.path().join("tokens/square/default.json");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(matches!(store.get(&key()).await, Err(StoreError::Fs(FsError::Exposed { .. }))));
+    }
+}

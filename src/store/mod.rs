@@ -1,0 +1,149 @@
+//! Where tokens are kept. Nothing can be written without a lease, and nothing that spends a grant can be sent without
+//! a reservation: the types say so.
+
+pub mod file;
+pub mod record;
+
+use std::fmt::Debug;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+pub use record::Record;
+
+use crate::fsutil::FsError;
+use crate::model::{Key, ProviderName};
+
+/// What a store could not do.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// A file or directory of it cannot be used.
+    #[error(transparent)]
+    Fs(#[from] FsError),
+    /// A record that cannot be read. It is not an empty one: whatever grant is in it may still be good.
+    #[error("{path} is damaged: {why}")]
+    Damaged {
+        /// The record's file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A record that a later version wrote.
+    #[error("{path} was written by a newer tokman (record version {version})")]
+    Newer {
+        /// The record's file.
+        path: PathBuf,
+        /// Its version.
+        version: u64,
+    },
+    /// Another process holds the lease, for longer than an exchange takes.
+    #[error("another process has been changing {key} for {} s", waited.as_secs())]
+    Busy {
+        /// The key.
+        key: Key,
+        /// How long this process waited.
+        waited: Duration,
+    },
+    /// No locks there: two processes could spend the same refresh token.
+    #[error("{path} is on {what}, where files cannot be locked safely")]
+    NoLocks {
+        /// The directory.
+        path: PathBuf,
+        /// What kind of file system it is on.
+        what: &'static str,
+    },
+}
+
+/// A request that is under way, or was when a process died: durable before the request is sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InFlight {
+    /// When it was about to be sent.
+    pub since: Timestamp,
+    /// [`crate::model::Secret::fingerprint`] of the refresh token that it spends.
+    pub fingerprint: String,
+    /// The process that sent it.
+    pub pid: u32,
+}
+
+/// The last exchange of a key that failed, for those who waited for it: they need not ask the same again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// When.
+    pub at: Timestamp,
+    /// The exit code's name.
+    pub class: String,
+    /// What it said, fit to be shown.
+    pub message: String,
+}
+
+/// One key of a listing, readable or not.
+#[derive(Debug)]
+pub struct Listed {
+    /// The key.
+    pub key: Key,
+    /// Its record, or why it cannot be read.
+    pub record: Result<Record, StoreError>,
+    /// Whether a process died while a request of it was under way.
+    pub in_doubt: bool,
+}
+
+/// The proof that there is room for the answer. Dropping it leaves a mark behind, as a dying process would.
+#[derive(Debug)]
+#[must_use = "what was reserved is either put or released"]
+pub struct Reservation(());
+
+/// A place that keeps tokens.
+#[async_trait]
+pub trait TokenStore: Debug + Send + Sync {
+    /// Whether [`TokenStore::get`] is done without waiting for anything: then it needs no runtime.
+    fn is_local(&self) -> bool;
+
+    /// The keys in their order, of one provider or of all, one after the other.
+    async fn list(&self, provider: Option<&ProviderName>) -> Result<Box<dyn Listing>, StoreError>;
+
+    /// The record of a key; `None` where nothing is stored. Takes no lease.
+    async fn get(&self, key: &Key) -> Result<Option<Record>, StoreError>;
+
+    /// The exclusive right to change a key, waiting for it at most `wait`.
+    async fn lease(&self, key: &Key, wait: Duration) -> Result<Box<dyn Lease>, StoreError>;
+}
+
+/// The keys of a store, one after the other: memory does not grow with them.
+#[async_trait]
+pub trait Listing: Send {
+    /// The next key; `None` after the last.
+    async fn next(&mut self) -> Result<Option<Listed>, StoreError>;
+}
+
+/// The exclusive right to change one key, until it is dropped.
+#[async_trait]
+pub trait Lease: Debug + Send {
+    /// The record as it is now.
+    async fn get(&mut self) -> Result<Option<Record>, StoreError>;
+
+    /// The request that was under way when an earlier process died; `None` where there is none.
+    async fn in_flight(&mut self) -> Result<Option<InFlight>, StoreError>;
+
+    /// Makes room for the answer before anything is sent. With a mark, room and mark are durable on return, and
+    /// whoever finds the mark later knows that the answer may have been lost; without one, losing it costs nothing.
+    async fn reserve(&mut self, mark: Option<&InFlight>) -> Result<Reservation, StoreError>;
+
+    /// Stores a record, durable on return, and clears the mark.
+    async fn put(&mut self, reservation: Reservation, record: &Record) -> Result<(), StoreError>;
+
+    /// Gives the room back and clears the mark: there is nothing to store.
+    async fn release(&mut self, reservation: Reservation) -> Result<(), StoreError>;
+
+    /// Forgets the key; `false` where nothing was stored.
+    async fn remove(&mut self) -> Result<bool, StoreError>;
+
+    /// The last failure, if one was noted.
+    async fn last_failure(&mut self) -> Option<Failure>;
+
+    /// Notes a failure for those who wait, or (with `None`) that there is none. Best effort: it only saves requests.
+    async fn note(&mut self, failure: Option<&Failure>);
+}
