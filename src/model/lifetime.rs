@@ -65,14 +65,20 @@ pub fn after(start: Timestamp, secs: i64) -> Option<Timestamp> {
     start.checked_add(SignedDuration::from_secs(secs)).ok()
 }
 
-/// The `exp` claim of a token that carries readable claims: the last part but one of its dots, as in a JWS and in
-/// Wix's `OauthNG.JWS.<header>.<payload>.<signature>`. Nothing is verified: it only ever shortens a life.
+/// The `exp` claim of a token that carries readable claims. It only ever shortens a life.
 #[must_use]
 pub fn claimed_end(access_token: &str) -> Option<Timestamp> {
+    instant(claims(access_token)?.get("exp")?)
+}
+
+/// The claims of a token that carries readable ones: the last part but one of its dots, as in a JWS and in Wix's
+/// `OauthNG.JWS.<header>.<payload>.<signature>`. Nothing is verified.
+#[must_use]
+pub fn claims(access_token: &str) -> Option<Response> {
     let mut parts = access_token.rsplit('.');
     let (_signature, payload, _header) = (parts.next()?, parts.next()?, parts.next()?);
     let claims = URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?;
-    instant(Response::parse(&claims).ok()?.get("exp")?)
+    Response::parse(&claims).ok()
 }
 
 fn from_unix(secs: i64) -> Option<Timestamp> {

@@ -1,6 +1,8 @@
 //! Providers: from values to values. They build requests and read answers; they never send, store, print or look
 //! at a clock, so their tests are tables. Adding one takes one file and a line in [`open`].
 
+mod answer;
+mod body;
 pub mod error;
 pub mod pkce;
 pub mod square;
@@ -9,13 +11,14 @@ pub mod wix;
 use std::fmt::{self, Debug};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, header};
+use http::{HeaderValue, Method, Request, header};
 use jiff::Timestamp;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use url::Url;
 
 pub use error::{Need, ProviderError, Refusal, RefusalClass};
 
+use self::body::Body;
 use crate::config::{ProviderKind, WixMode};
 use crate::model::{Grant, ProviderName, Replay, Response, Secret, Token};
 
@@ -124,6 +127,7 @@ pub struct Login {
 
 /// How a login begins.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one of these in a login")]
 pub enum Authorization {
     /// At this address.
     Address(Url),
@@ -137,7 +141,10 @@ pub enum Authorization {
 }
 
 /// Makes the request for a redirect session from a visitor's token.
-pub struct OpenSession(pub Box<dyn FnOnce(&Token) -> Result<Exchange<Url>, ProviderError> + Send>);
+pub struct OpenSession(pub Box<AskForAddress>);
+
+/// Makes a request that is answered with an address from a visitor's token.
+type AskForAddress = dyn FnOnce(&Token) -> Result<Exchange<Url>, ProviderError> + Send;
 
 impl Debug for OpenSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -256,11 +263,21 @@ pub trait Provider: Send + Sync + Debug {
     fn inspect(&self, token: &Token) -> Result<Exchange<Inspection>, ProviderError>;
 }
 
-/// A POST of a JSON body to `path` under the application's base address.
-fn post_json(application: &Application, path: &str, body: Map<String, Value>) -> Request<Bytes> {
-    let mut request = post(application, path, Bytes::from(Value::Object(body).to_string()));
+/// Makes the provider that speaks the given protocol for an application.
+#[must_use]
+pub fn open(kind: ProviderKind, application: Application) -> Box<dyn Provider> {
+    match kind {
+        ProviderKind::Square => Box::new(square::Square::new(application)),
+        ProviderKind::Wix => Box::new(wix::Wix::new(application)),
+    }
+}
+
+/// A POST of a JSON body to `path` under the application's base address, and the secrets in it.
+fn post_json(application: &Application, path: &str, body: Body) -> (Request<Bytes>, Vec<Secret>) {
+    let (members, secrets) = body.into_parts();
+    let mut request = post(application, path, Bytes::from(Value::Object(members).to_string()));
     request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    request
+    (request, secrets)
 }
 
 /// A POST of `body` to `path` under the application's base address, asking for JSON.
@@ -284,7 +301,9 @@ fn secret_header(what: &'static str, value: &str) -> Result<HeaderValue, Provide
     Ok(value)
 }
 
-/// A header of an answer as text; absent where it is not visible ASCII.
-fn header_text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name).and_then(|value| value.to_str().ok())
+/// The address of `path` under a base address.
+fn under(base_url: &Url, path: &str) -> Url {
+    let mut address = base_url.clone();
+    address.set_path(&format!("{}{path}", base_url.path().trim_end_matches('/')));
+    address
 }
