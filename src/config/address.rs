@@ -1,0 +1,86 @@
+//! Which addresses are spoken to: https, or http on this very machine. Look-alikes are refused before connecting.
+
+use url::{Host, Url};
+
+/// Parses the base address of a provider.
+///
+/// # Errors
+/// What is wrong with it, in words that follow "the address".
+pub fn parse(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text.trim()).map_err(|error| format!("is not an address ({error})"))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("has a user name in it: what stands before '@' is not the host".to_owned());
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("has a query or fragment; a base address ends with its path".to_owned());
+    }
+    match url.scheme() {
+        "https" if url.host().is_some() => Ok(url),
+        "http" if is_loopback(&url) => Ok(url),
+        "http" => Err("must be https; http is accepted on localhost, 127.0.0.0/8 and [::1] only".to_owned()),
+        _ => Err("must begin with https://".to_owned()),
+    }
+}
+
+/// Whether the host of an address is this machine, by its spelling and not by what a resolver says.
+#[must_use]
+pub fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn accepts_https_and_http_on_loopback() {
+        for good in [
+            "https://connect.squareup.com",
+            "https://api.example.com/v2/",
+            "http://localhost:8080",
+            "http://127.0.0.1:1/square",
+            "http://127.9.9.9",
+            "http://[::1]:8080/x",
+        ] {
+            assert!(parse(good).is_ok(), "{good}");
+        }
+    }
+
+    #[test]
+    fn refuses_look_alikes() {
+        for bad in [
+            "http://127.0.0.1.evil.test",
+            "http://localhost@evil.test",
+            "https://localhost:secret@evil.test",
+            "http://localhost.evil.test",
+            "http://evil.test#localhost",
+            "http://evil.test?localhost",
+            "http://[::ffff:127.0.0.1]",
+            "http://0.0.0.0",
+            "http://128.0.0.1",
+            "ftp://localhost",
+            "file:///etc/passwd",
+            "https://",
+            "localhost:80",
+            "",
+            "https://example.com/?a=b",
+        ] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn never_lets_plain_http_leave_this_machine(text in "(http|https)://[a-z0-9.@:#?\\[\\]/\\\\-]{0,40}") {
+            if let Ok(url) = parse(&text) {
+                prop_assert!(url.scheme() == "https" || is_loopback(&url));
+            }
+        }
+    }
+}

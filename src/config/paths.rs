@@ -1,0 +1,39 @@
+//! Where files are.
+
+use std::path::PathBuf;
+
+use directories::ProjectDirs;
+
+use crate::config::ConfigError;
+use crate::env;
+
+/// The config directory: the option, `TOKMAN_CONFIG_DIR`, `$XDG_CONFIG_HOME/tokman`, else the platform's.
+///
+/// # Errors
+/// [`ConfigError::NoHome`] where there is no home directory either.
+pub fn config_dir(option: Option<PathBuf>) -> Result<PathBuf, ConfigError> {
+    option
+        .or_else(|| env::path(env::CONFIG_DIR))
+        .or_else(|| env::config_home().map(|home| home.join("tokman")))
+        .or_else(|| project().map(|dirs| dirs.config_dir().to_owned()))
+        .ok_or(ConfigError::NoHome)
+}
+
+/// Where a record goes that the store would not take: the runtime directory, else the state directory, else the
+/// system's temporary one; the first that can be written is used.
+#[must_use]
+pub fn rescue_dirs() -> Vec<PathBuf> {
+    let state = env::state_home()
+        .map(|home| home.join("tokman"))
+        .or_else(|| project().and_then(|dirs| dirs.state_dir().or(Some(dirs.data_local_dir())).map(PathBuf::from)));
+    env::runtime_dir()
+        .map(|dir| dir.join("tokman"))
+        .into_iter()
+        .chain(state)
+        .chain([std::env::temp_dir().join(format!("tokman-{}", rustix::process::geteuid().as_raw()))])
+        .collect()
+}
+
+fn project() -> Option<ProjectDirs> {
+    ProjectDirs::from("", "", "tokman")
+}

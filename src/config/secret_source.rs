@@ -1,0 +1,238 @@
+//! Where a client secret comes from. It is fetched only when something has to be sent: printing a cached token runs
+//! no command and opens no file of these.
+
+use std::fmt;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+
+use crate::config::ConfigError;
+use crate::model::{ProviderName, Secret};
+use crate::{env, fsutil};
+
+/// The most that is read of a secret, in bytes.
+const LIMIT: u64 = 64 << 10;
+
+/// How long a command may take to print a secret: a person may have to touch a key for it.
+const COMMAND_LIMIT: Duration = Duration::from_secs(60);
+
+/// One place to fetch a secret from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretSource {
+    /// The config file itself, or an environment variable that was read already.
+    Literal(Secret),
+    /// `{ env = "NAME" }`
+    Env(String),
+    /// `{ file = "/path" }`; `-` is stdin where it came from the command line.
+    File(PathBuf),
+    /// Stdin, asked for by `--client-secret-file -`.
+    Stdin,
+    /// `{ command = ["pass", "show", "square"] }`: its stdout, run without a shell.
+    Command(Vec<String>),
+    /// `{ keyring = "name" }`
+    Keyring(String),
+}
+
+impl SecretSource {
+    /// Fetches the secret; `None` where the source does not have one (variable unset, no such file), so that the next
+    /// of a list is tried. Blanks and line breaks around it are not part of it.
+    ///
+    /// # Errors
+    /// Where the source is there but cannot be used.
+    pub fn fetch(&self, provider: &ProviderName) -> Result<Option<Secret>, ConfigError> {
+        let error = |why: String| ConfigError::Secret { provider: provider.to_string(), why };
+        let text = match self {
+            Self::Literal(secret) => Some(secret.clone()),
+            Self::Env(name) => env::text(name).map(Secret::new),
+            Self::File(path) => match fsutil::read_private(path, LIMIT)? {
+                Some(bytes) => Some(utf8(bytes).ok_or_else(|| error(format!("{} is not text", path.display())))?),
+                None => None,
+            },
+            Self::Stdin => {
+                let mut bytes = Vec::new();
+                std::io::stdin().take(LIMIT).read_to_end(&mut bytes).map_err(|e| error(format!("stdin: {e}")))?;
+                Some(utf8(bytes).ok_or_else(|| error("stdin is not text".to_owned()))?)
+            }
+            Self::Command(argv) => Some(run(argv).map_err(error)?),
+            Self::Keyring(_) => return Err(ConfigError::NotInThisBuild("{ keyring = … }")),
+        };
+        Ok(text.map(|secret| Secret::new(secret.expose().trim())).filter(|secret| !secret.is_empty()))
+    }
+
+    /// Where it comes from, in words, never with a value.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Literal(_) => "a value".to_owned(),
+            Self::Env(name) => format!("the variable {name}"),
+            Self::File(path) => format!("the file {}", path.display()),
+            Self::Stdin => "stdin".to_owned(),
+            Self::Command(argv) => format!("the command {}", argv.first().map_or("", String::as_str)),
+            Self::Keyring(name) => format!("the keyring entry {name}"),
+        }
+    }
+}
+
+fn utf8(bytes: Vec<u8>) -> Option<Secret> {
+    String::from_utf8(bytes).ok().map(Secret::new)
+}
+
+/// Runs a command for its stdout. It gets our stderr and no stdin; a relative program is looked for in `PATH`, never
+/// in the current directory.
+fn run(argv: &[String]) -> Result<Secret, String> {
+    let (program, args) = argv.split_first().ok_or("the command is empty")?;
+    if program.contains('/') && !Path::new(program).is_absolute() {
+        return Err(format!("the command {program} must be a name found in PATH or an absolute path"));
+    }
+    let mut command = Command::new(program);
+    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut child = command.spawn().map_err(|error| format!("the command {program} cannot be run: {error}"))?;
+    let Some(stdout) = child.stdout.take() else {
+        return Err(format!("the command {program} has no stdout"));
+    };
+    let (sender, receiver) = std::sync::mpsc::channel();
+    // The read is in a thread so that a command that hangs can be given up.
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let read = stdout.take(LIMIT).read_to_end(&mut bytes).map(|_| bytes);
+        let _ = sender.send(read);
+    });
+    let bytes = match receiver.recv_timeout(COMMAND_LIMIT) {
+        Ok(Ok(bytes)) => bytes,
+        Ok(Err(error)) => return Err(format!("the command {program} cannot be read: {error}")),
+        Err(_) => {
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(format!("the command {program} printed nothing within {} s", COMMAND_LIMIT.as_secs()));
+        }
+    };
+    let status = child.wait().map_err(|error| format!("the command {program}: {error}"))?;
+    if !status.success() {
+        return Err(format!("the command {program} failed: {status}"));
+    }
+    let text = utf8(bytes).ok_or_else(|| format!("the command {program} printed no text"))?;
+    if text.expose().trim().is_empty() {
+        return Err(format!("the command {program} printed nothing"));
+    }
+    Ok(text)
+}
+
+/// A secret in the config file: a string, a table of one member, or a list of these that is tried in order.
+#[derive(Debug, Default)]
+pub struct SecretSources(pub Vec<SecretSource>);
+
+impl<'de> Deserialize<'de> for SecretSources {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Sources;
+        impl<'de> Visitor<'de> for Sources {
+            type Value = SecretSources;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(
+                    "a string, { env = \"NAME\" }, { file = \"/path\" }, { command = [\"…\"] } or a list of these",
+                )
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<SecretSources, E> {
+                Ok(SecretSources(vec![SecretSource::Literal(Secret::new(text))]))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<SecretSources, A::Error> {
+                let Some(name) = map.next_key::<String>()? else {
+                    return Err(de::Error::custom(
+                        "an empty table says nothing: write { env = … }, { file = … } or { command = … }",
+                    ));
+                };
+                let source = match name.as_str() {
+                    "env" => SecretSource::Env(map.next_value()?),
+                    "file" => SecretSource::File(map.next_value()?),
+                    "command" => SecretSource::Command(map.next_value()?),
+                    "keyring" => SecretSource::Keyring(map.next_value()?),
+                    _ => return Err(de::Error::unknown_field(&name, &["env", "file", "command", "keyring"])),
+                };
+                if map.next_key::<String>()?.is_some() {
+                    return Err(de::Error::custom("one of env, file, command and keyring; for several write a list"));
+                }
+                Ok(SecretSources(vec![source]))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<SecretSources, A::Error> {
+                let mut all = Vec::new();
+                while let Some(SecretSources(one)) = list.next_element()? {
+                    all.extend(one);
+                }
+                Ok(SecretSources(all))
+            }
+        }
+        deserializer.deserialize_any(Sources)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(toml: &str) -> Result<Vec<SecretSource>, String> {
+        #[derive(serde::Deserialize)]
+        struct Holder {
+            s: SecretSources,
+        }
+        toml::from_str::<Holder>(toml).map(|holder| holder.s.0).map_err(|error| error.message().to_owned())
+    }
+
+    fn provider() -> ProviderName {
+        "square".parse().unwrap()
+    }
+
+    #[test]
+    fn reads_one_source_or_a_list() {
+        assert_eq!(read("s = \"x\"").unwrap(), [SecretSource::Literal(Secret::new("x"))]);
+        assert_eq!(
+            read("s = [{ env = \"A\" }, { file = \"/b\" }, { command = [\"c\", \"d\"] }]").unwrap(),
+            [
+                SecretSource::Env("A".into()),
+                SecretSource::File("/b".into()),
+                SecretSource::Command(vec!["c".into(), "d".into()])
+            ]
+        );
+        assert!(read("s = { envv = \"A\" }").unwrap_err().contains("envv"));
+        assert!(read("s = { env = \"A\", file = \"b\" }").unwrap_err().contains("write a list"));
+        assert!(read("s = {}").is_err());
+    }
+
+    #[test]
+    fn fetches_from_a_command_and_trims_what_surrounds_it() {
+        let echo = SecretSource::Command(["echo", " from-command "].map(String::from).to_vec());
+        assert_eq!(echo.fetch(&provider()).unwrap(), Some(Secret::new("from-command")));
+    }
+
+    #[test]
+    fn says_what_is_wrong_with_a_command() {
+        for (argv, why) in [
+            (vec!["false"], "failed"),
+            (vec!["true"], "printed nothing"),
+            (vec!["no-such-program-here"], "cannot be run"),
+            (vec!["./here"], "must be a name found in PATH"),
+            (vec![], "empty"),
+        ] {
+            let source = SecretSource::Command(argv.into_iter().map(String::from).collect());
+            let error = source.fetch(&provider()).unwrap_err().to_string();
+            assert!(error.contains(why), "{error}");
+        }
+    }
+
+    #[test]
+    fn passes_over_a_file_or_variable_that_is_not_there() {
+        assert_eq!(SecretSource::File("/nonexistent/secret".into()).fetch(&provider()).unwrap(), None);
+        assert_eq!(SecretSource::Env("TOKMAN_TEST_NEVER_SET".into()).fetch(&provider()).unwrap(), None);
+    }
+
+    #[test]
+    fn says_that_the_keyring_is_not_there_yet() {
+        let error = SecretSource::Keyring("x".into()).fetch(&provider()).unwrap_err();
+        assert!(error.to_string().contains("not in this build yet"));
+    }
+}

@@ -1,0 +1,51 @@
+//! The wire: sends a request within a time budget, again where that is safe, and brings back a bounded answer. Knows
+//! no provider; what it logs is on an allow-list.
+
+pub mod client;
+pub mod retry;
+mod tls;
+pub mod trace;
+
+use thiserror::Error;
+
+pub use client::{Answer, Client};
+
+/// What kept an answer from coming.
+#[derive(Debug, Error)]
+pub enum NetError {
+    /// No connection: the request was never sent.
+    #[error("cannot connect to {host}: {why}")]
+    Unreachable {
+        /// The host.
+        host: String,
+        /// What the system, the resolver or TLS said.
+        why: String,
+    },
+    /// The request was sent, or part of it, and no whole answer came: the provider may have acted on it.
+    #[error("the answer of {host} was lost: {why}")]
+    Lost {
+        /// The host.
+        host: String,
+        /// What happened.
+        why: String,
+    },
+    /// The answer is larger than any token.
+    #[error("the answer of {host} is larger than {limit} bytes")]
+    TooLarge {
+        /// The host.
+        host: String,
+        /// The most that is read.
+        limit: usize,
+    },
+    /// The client itself could not be set up.
+    #[error("cannot set up HTTPS: {0}")]
+    Setup(String),
+}
+
+impl NetError {
+    /// Whether the provider may have acted on the request although no answer came.
+    #[must_use]
+    pub const fn may_have_arrived(&self) -> bool {
+        matches!(self, Self::Lost { .. } | Self::TooLarge { .. })
+    }
+}

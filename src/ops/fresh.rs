@@ -1,0 +1,483 @@
+//! The heart: how a key gets a fresh token without ever losing its grant. In this order, always:
+//!
+//! read without a lease; lease; read again; reserve room and mark in flight; exchange, signals held; store; hand out.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::model::{Freshness, GrantType, Key, Kind, Replay, Response, Secret, Token};
+use crate::net::{Answer, NetError};
+use crate::ops::signals::Hold;
+use crate::ops::{Broker, Error, Issuer, Outcome, Source, rescue};
+use crate::provider::{Exchange, Provider, ProviderError, RefusalClass, Wanted};
+use crate::store::{Failure, InFlight, Lease, Record, Reservation, StoreError};
+
+/// Which token will do.
+#[derive(Debug, Clone, Copy)]
+pub enum Demand {
+    /// One that still lives this long; the stored one as long as it works, if a better one cannot be had just now.
+    Valid(Duration),
+    /// A new one; one that another process got after this one began will do.
+    New,
+    /// A new one, whatever other processes do.
+    NewOfOurOwn,
+}
+
+/// How the next token is asked for.
+#[derive(Debug, Clone)]
+pub enum How {
+    /// With the refresh token, or by the application's credentials.
+    Refresh(Wanted),
+    /// With the access token itself (Square's RenewToken).
+    Renew,
+}
+
+/// What a process knows before it asks for the lease.
+#[derive(Debug)]
+struct Before {
+    started: Timestamp,
+    generation: Option<u64>,
+}
+
+impl Broker {
+    /// The stored token, if it satisfies `ttl`, without a runtime, a lock or the network. `None`: it has to be asked for,
+    /// or the store has to be waited for.
+    ///
+    /// # Errors
+    /// What is wrong with the record, or whose it is.
+    pub fn stored(&self, key: &Key, issuer: &Issuer, ttl: Duration) -> Result<Option<Outcome>, Error> {
+        if !self.store.is_local() {
+            return Ok(None);
+        }
+        let Some(read) = now_or_never(self.store.get(key)) else {
+            return Ok(None);
+        };
+        let Some(record) = read? else {
+            return Ok(None);
+        };
+        issuer.check(key, &record)?;
+        let will_do = satisfies(&record, Demand::Valid(ttl), self.clock.now(), None);
+        Ok(will_do.then(|| outcome(record, Source::Stored)))
+    }
+
+    /// The stored token of a consumer that must never spend a refresh token.
+    ///
+    /// # Errors
+    /// [`Error::TooOld`] where it does not satisfy `ttl`, [`Error::NotFound`] where there is none.
+    pub async fn stored_only(&self, key: &Key, issuer: &Issuer, ttl: Duration) -> Result<Outcome, Error> {
+        let record = self.store.get(key).await?.ok_or_else(|| Error::NotFound { key: key.clone() })?;
+        issuer.check(key, &record)?;
+        let now = self.clock.now();
+        if satisfies(&record, Demand::Valid(ttl), now, None) {
+            return Ok(outcome(record, Source::Stored));
+        }
+        let state = match record.freshness(now, ttl) {
+            Freshness::Expired => "has expired",
+            _ => "expires too soon",
+        };
+        Err(Error::TooOld { key: key.clone(), state: state.to_owned() })
+    }
+
+    /// A token that meets the demand.
+    ///
+    /// # Errors
+    /// Why there is none. The grant is kept unless the provider itself called it dead.
+    pub async fn fresh(&self, key: &Key, issuer: &Issuer, demand: Demand, how: How) -> Result<Outcome, Error> {
+        let started = self.clock.now();
+        // Read without a lease.
+        let record = self.store.get(key).await?;
+        if let Some(record) = &record {
+            issuer.check(key, record)?;
+            if satisfies(record, demand, started, None) {
+                return Ok(outcome(record.clone(), Source::Stored));
+            }
+            refuse_dead(key, record)?;
+        } else if seed(issuer).is_none() && !(issuer.mints() && matches!(how, How::Refresh(_))) {
+            return Err(Error::NotFound { key: key.clone() });
+        }
+        let before = Before { started, generation: record.as_ref().map(|record| record.generation) };
+        match self.fresh_under_lease(key, issuer, demand, &how, &before).await {
+            Ok(outcome) => Ok(outcome),
+            Err(error) => self.fall_back(record, demand, error),
+        }
+    }
+
+    /// The steps that need the lease.
+    async fn fresh_under_lease(
+        &self,
+        key: &Key,
+        issuer: &Issuer,
+        demand: Demand,
+        how: &How,
+        before: &Before,
+    ) -> Result<Outcome, Error> {
+        // Lease.
+        let mut lease = match self.store.lease(key, self.lease_wait()).await {
+            Ok(lease) => lease,
+            Err(busy @ StoreError::Busy { .. }) => return self.read_once_more(key, demand, before, busy).await,
+            Err(error) => return Err(error.into()),
+        };
+        // Read again.
+        let record = lease.get().await?;
+        let now = self.clock.now();
+        if let Some(record) = &record {
+            issuer.check(key, record)?;
+            if satisfies(record, demand, now, Some(before)) {
+                log::info!("{key}: another process got a token meanwhile");
+                return Ok(outcome(record.clone(), Source::OtherProcess));
+            }
+            refuse_dead(key, record)?;
+        }
+        if !matches!(demand, Demand::NewOfOurOwn) {
+            if let Some(failure) = lease.last_failure().await.filter(|f| f.at > before.started && f.at <= now) {
+                return Err(Error::Shared { failure });
+            }
+        }
+        let record = match record {
+            Some(record) => Some(record),
+            None => seed(issuer).map(|refresh| seeded(issuer, refresh)),
+        };
+        if let Some(mark) = lease.in_flight().await? {
+            let doubted = record.as_ref().and_then(|record| record.token.refresh.as_ref());
+            if doubted.is_some_and(|refresh| refresh.fingerprint(&key.to_string()) == mark.fingerprint) {
+                log::warn!(
+                    "{key}: the answer to a request of {} may have been lost (process {}); asking once more",
+                    mark.since,
+                    mark.pid
+                );
+            }
+        }
+        let result = self.next_token(key, issuer, lease.as_mut(), record.as_ref(), how).await;
+        let failure = result.as_ref().err().and_then(|error| shareable(error, self.clock.now()));
+        if failure.is_some() || result.is_ok() {
+            lease.note(failure.as_ref()).await;
+        }
+        result
+    }
+
+    /// Exchanges what the record has for the next token and stores that.
+    async fn next_token(
+        &self,
+        key: &Key,
+        issuer: &Issuer,
+        lease: &mut dyn Lease,
+        record: Option<&Record>,
+        how: &How,
+    ) -> Result<Outcome, Error> {
+        let plan = |provider: &dyn Provider| match (how, record) {
+            (How::Refresh(wanted), Some(record)) => provider.refresh(&record.token, wanted),
+            (How::Refresh(wanted), None) => {
+                provider.obtain(&crate::model::Grant::ClientCredentials { account: None }, wanted)
+            }
+            (How::Renew, Some(record)) => provider.renew(&record.token),
+            (How::Renew, None) => {
+                Err(ProviderError::Unsupported { what: "there is no access token to renew".to_owned(), hint: None })
+            }
+        };
+        let spent = record.and_then(|record| record.token.refresh.clone());
+        let asked = self.exchange(key, issuer, lease, spent.as_ref(), plan).await;
+        match asked {
+            Ok((token, reservation, sent_at)) => {
+                let minted = Some(GrantType::ClientCredentials.to_string());
+                let grant = record.map_or(minted, |record| record.grant.clone());
+                let next = next_record(record, token, grant, issuer, sent_at);
+                self.store_or_rescue(key, lease, reservation, &next).await?;
+                Ok(outcome(next, Source::Provider))
+            }
+            Err(error) => Err(self.after_refusal(key, issuer, lease, record, error).await),
+        }
+    }
+
+    /// Reserves, sends and reads: one request to the provider, with each of the application's secrets in turn until
+    /// one is accepted. `spent` is the refresh token that the request uses up, if it does.
+    ///
+    /// The hold on signals ends when the caller has stored the answer: it lives as long as the returned reservation.
+    pub(super) async fn exchange<T>(
+        &self,
+        key: &Key,
+        issuer: &Issuer,
+        lease: &mut dyn Lease,
+        spent: Option<&Secret>,
+        plan: impl Fn(&dyn Provider) -> Result<Exchange<T>, ProviderError>,
+    ) -> Result<(T, Held, Timestamp), Error> {
+        let mut providers = issuer.providers();
+        let mut refused = None;
+        loop {
+            let provider = match (providers.next()?, refused.take()) {
+                (Some(provider), _) => provider,
+                (None, Some(error)) => return Err(error),
+                (None, None) => return Err(issuer.settings().missing_secret().into()),
+            };
+            let (request, replay, reader) = plan(provider.as_ref()).map_err(|error| issuer.explain(error))?.split();
+            // From here to the stored answer, the process cannot be ended by a signal.
+            let hold = Hold::begin().map_err(|error| Error::System(format!("cannot hold signals: {error}")))?;
+            // Reserve, and mark in flight what cannot be asked for again.
+            let mark = (replay != Replay::Safe).then(|| InFlight {
+                since: self.clock.now(),
+                fingerprint: spent.map(|secret| secret.fingerprint(&key.to_string())).unwrap_or_default(),
+                pid: std::process::id(),
+            });
+            let held = Held { reservation: lease.reserve(mark.as_ref()).await?, _hold: hold };
+            // Exchange.
+            log::info!("{key}: {} {}", request.method(), request.uri().path());
+            let answer = self.net.send(&request, replay, self.budget).await;
+            let in_doubt = replay != Replay::Safe && is_in_doubt(&answer);
+            let read = match answer {
+                Ok(answer) => reader.read(&answer.response, answer.sent_at).map(|value| (value, answer.sent_at)),
+                Err(error) => {
+                    leave(lease, held, in_doubt).await;
+                    return Err(error.into());
+                }
+            };
+            match read {
+                Ok((value, sent_at)) => return Ok((value, held, sent_at)),
+                Err(error) => {
+                    let no_answer = matches!(error, ProviderError::NoAnswer { .. }) && replay != Replay::Safe;
+                    leave(lease, held, in_doubt || no_answer).await;
+                    // Another secret of a list may be the one that is valid now.
+                    if error.class() != Some(RefusalClass::Application) {
+                        return Err(issuer.explain(error));
+                    }
+                    refused = Some(issuer.explain(error));
+                }
+            }
+        }
+    }
+
+    /// Stores a record, durable on return; where that fails, puts it into a rescue file and says so.
+    pub(super) async fn store_or_rescue(
+        &self,
+        key: &Key,
+        lease: &mut dyn Lease,
+        held: Held,
+        record: &Record,
+    ) -> Result<(), Error> {
+        let Held { reservation, _hold: hold } = held;
+        let stored = lease.put(reservation, record).await;
+        let result = match stored {
+            Ok(()) => Ok(()),
+            Err(why) => {
+                let rescue = rescue::save(key, record, self.clock.now())?;
+                Err(Error::NotSaved { key: key.clone(), rescue, why })
+            }
+        };
+        drop(hold);
+        result
+    }
+
+    /// What a refusal does to the record: a grant that the provider called dead is marked, if it is still the one that
+    /// was refused; a refresh token in an answer that is no use otherwise is kept.
+    async fn after_refusal(
+        &self,
+        key: &Key,
+        issuer: &Issuer,
+        lease: &mut dyn Lease,
+        record: Option<&Record>,
+        error: Error,
+    ) -> Error {
+        let Error::Provider(refusal) = &error else {
+            return error;
+        };
+        let Some(record) = record else {
+            return error;
+        };
+        let now = self.clock.now();
+        let changed = if refusal.class() == Some(RefusalClass::GrantDead) {
+            // Only if the store still holds the token that was refused: a newer one may be good.
+            match lease.get().await {
+                Ok(Some(stored)) if stored.token.refresh == record.token.refresh => {
+                    Record { needs_login: Some(now), generation: stored.generation + 1, ..stored }
+                }
+                _ => return error,
+            }
+        } else if let ProviderError::Unusable { refresh: Some(refresh), .. } = refusal {
+            let token = Token { refresh: Some(refresh.clone()), ..record.token.clone() };
+            let grant = record.grant.clone();
+            Record { refreshed_at: record.refreshed_at, ..next_record(Some(record), token, grant, issuer, now) }
+        } else {
+            return error;
+        };
+        match self.put(key, lease, &changed).await {
+            Ok(()) => error,
+            Err(not_stored @ (Error::NotSaved { .. } | Error::Lost { .. })) if changed.needs_login.is_none() => {
+                not_stored
+            }
+            Err(not_stored) => {
+                log::warn!("{key}: cannot note that the grant is dead: {not_stored}");
+                error
+            }
+        }
+    }
+
+    /// Stores a record that no exchange brought.
+    pub(super) async fn put(&self, key: &Key, lease: &mut dyn Lease, record: &Record) -> Result<(), Error> {
+        let hold = Hold::begin().map_err(|error| Error::System(format!("cannot hold signals: {error}")))?;
+        let reservation = lease.reserve(None).await?;
+        self.store_or_rescue(key, lease, Held { reservation, _hold: hold }, record).await
+    }
+
+    /// After waiting for the lease in vain: whoever has it may have stored a token meanwhile.
+    async fn read_once_more(
+        &self,
+        key: &Key,
+        demand: Demand,
+        before: &Before,
+        busy: StoreError,
+    ) -> Result<Outcome, Error> {
+        match self.store.get(key).await? {
+            Some(record) if satisfies(&record, demand, self.clock.now(), Some(before)) => {
+                Ok(outcome(record, Source::OtherProcess))
+            }
+            _ => Err(busy.into()),
+        }
+    }
+
+    /// The old token outlives a failure that will pass, and a store that cannot be written: that needs no new one.
+    fn fall_back(&self, record: Option<Record>, demand: Demand, error: Error) -> Result<Outcome, Error> {
+        let Some(record) = record.filter(|_| matches!(demand, Demand::Valid(_))) else {
+            return Err(error);
+        };
+        let passing = match &error {
+            Error::Net(_) | Error::Store(_) | Error::Shared { .. } => true,
+            Error::Provider(ProviderError::NoAnswer { .. }) => true,
+            Error::Provider(refused) => refused.class() == Some(RefusalClass::Passing),
+            _ => false,
+        };
+        let works = record.freshness(self.clock.now(), Duration::ZERO) == Freshness::Fresh;
+        if !(passing && works) {
+            return Err(error);
+        }
+        let warning = format!("no new token could be had, the stored one still works: {error}");
+        Ok(Outcome { warning: Some(warning), ..outcome(record, Source::Stored) })
+    }
+}
+
+/// Room for the answer, and the hold on signals until it is stored.
+#[derive(Debug)]
+pub(super) struct Held {
+    reservation: Reservation,
+    _hold: Hold,
+}
+
+impl Held {
+    /// Gives the room back: there is nothing to store.
+    pub(super) async fn release(self, lease: &mut dyn Lease) {
+        leave(lease, self, false).await;
+    }
+}
+
+/// Gives the room back, or leaves the mark where nobody knows what became of the request.
+async fn leave(lease: &mut dyn Lease, held: Held, in_doubt: bool) {
+    if in_doubt {
+        return;
+    }
+    if let Err(error) = lease.release(held.reservation).await {
+        log::debug!("cannot give the reservation back: {error}");
+    }
+}
+
+/// Whether the provider may have acted although no token came: no answer, or a gateway's in its place.
+fn is_in_doubt(answer: &Result<Answer, NetError>) -> bool {
+    match answer {
+        Ok(answer) => matches!(answer.response.status().as_u16(), 408 | 500 | 502 | 504..),
+        Err(error) => error.may_have_arrived(),
+    }
+}
+
+/// Whether a record meets a demand at `now`. `before` is what this process knew when it began to wait.
+fn satisfies(record: &Record, demand: Demand, now: Timestamp, before: Option<&Before>) -> bool {
+    match demand {
+        Demand::Valid(ttl) => matches!(record.freshness(now, ttl), Freshness::Fresh | Freshness::Unknown),
+        Demand::New => before.is_some_and(|before| {
+            let changed = before.generation.is_none_or(|generation| record.generation > generation);
+            // Not one "of the future": that is a clock that jumped, not another process.
+            let since = record.refreshed_at.is_some_and(|at| at >= before.started && at <= now);
+            record.needs_login.is_none() && (changed || since)
+        }),
+        Demand::NewOfOurOwn => false,
+    }
+}
+
+fn refuse_dead(key: &Key, record: &Record) -> Result<(), Error> {
+    match record.needs_login {
+        Some(since) => Err(Error::NeedsLogin { key: key.clone(), since }),
+        None => Ok(()),
+    }
+}
+
+fn outcome(record: Record, source: Source) -> Outcome {
+    Outcome { response: record.token.response.clone(), record, source, warning: None }
+}
+
+/// The record after an exchange.
+pub(super) fn next_record(
+    old: Option<&Record>,
+    token: Token,
+    grant: Option<String>,
+    issuer: &Issuer,
+    sent_at: Timestamp,
+) -> Record {
+    // Milliseconds are enough to tell two refreshes apart, and read better.
+    let sent_at = Timestamp::from_millisecond(sent_at.as_millisecond()).unwrap_or(sent_at);
+    Record {
+        token,
+        grant,
+        client_id: issuer.settings().client_id.as_ref().map(|setting| setting.value.clone()),
+        base_url: Some(issuer.base_url()),
+        obtained_at: old.and_then(|old| old.obtained_at).or(Some(sent_at)),
+        refreshed_at: Some(sent_at),
+        generation: old.map_or(0, |old| old.generation) + 1,
+        needs_login: None,
+    }
+}
+
+/// A refresh token from the environment, for a key that nothing is stored for. An app that mints its tokens has no use
+/// for one.
+fn seed(issuer: &Issuer) -> Option<Secret> {
+    issuer.settings().seed.clone().filter(|_| !issuer.mints())
+}
+
+/// A record that has nothing but a refresh token yet. It is never stored as it is.
+fn seeded(issuer: &Issuer, refresh: Secret) -> Record {
+    Record {
+        token: Token {
+            kind: None::<Kind>,
+            access: Secret::new(""),
+            token_type: None,
+            refresh: Some(refresh),
+            expires_at: None,
+            refresh_expires_at: None,
+            account: None,
+            scopes: Vec::new(),
+            response: Response::default(),
+        },
+        grant: Some(GrantType::RefreshToken.to_string()),
+        client_id: None,
+        base_url: Some(issuer.base_url()),
+        obtained_at: None,
+        refreshed_at: None,
+        generation: 0,
+        needs_login: None,
+    }
+}
+
+/// A failure that would meet everybody who waits for this key just now.
+fn shareable(error: &Error, now: Timestamp) -> Option<Failure> {
+    let class = match error {
+        Error::Net(_) | Error::Provider(ProviderError::NoAnswer { .. }) => "try_again",
+        Error::Provider(refused) if refused.class() == Some(RefusalClass::Passing) => "try_again",
+        Error::Provider(refused) if refused.class() == Some(RefusalClass::Application) => "rejected",
+        _ => return None,
+    };
+    Some(Failure { at: now, class: class.to_owned(), message: error.to_string() })
+}
+
+/// Polls a future once: the value of one that has nothing to wait for.
+fn now_or_never<T>(future: impl Future<Output = T>) -> Option<T> {
+    let mut future = std::pin::pin!(future);
+    match future.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop())) {
+        std::task::Poll::Ready(value) => Some(value),
+        std::task::Poll::Pending => None,
+    }
+}

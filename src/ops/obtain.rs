@@ -1,0 +1,61 @@
+//! The first token of a key: a grant handed in, the answer stored.
+
+use crate::model::{Freshness, Grant, Key};
+use crate::ops::fresh::next_record;
+use crate::ops::{Broker, Error, Issuer, Outcome, Source, rescue};
+use crate::provider::Wanted;
+use crate::store::Record;
+
+impl Broker {
+    /// Hands in a grant and stores what comes. The stored grant, if there is one, stays until the new one is there.
+    ///
+    /// # Errors
+    /// A refused grant leaves the store as it was. A token of another account than the live one of this key is not
+    /// stored unless `replace`: it goes to a rescue file, [`Error::OtherAccount`].
+    pub async fn obtain(
+        &self,
+        key: &Key,
+        issuer: &Issuer,
+        grant: &Grant,
+        wanted: &Wanted,
+        replace: bool,
+    ) -> Result<Outcome, Error> {
+        let mut lease = self.store.lease(key, self.lease_wait()).await?;
+        let lease = lease.as_mut();
+        // A record that cannot be read is not overwritten unasked: a grant may be in it.
+        let old = match lease.get().await {
+            Ok(old) => old,
+            Err(error) if !replace => return Err(error.into()),
+            Err(error) => {
+                log::warn!("{key}: replacing a record that cannot be read: {error}");
+                None
+            }
+        };
+        let spent = match grant {
+            Grant::Refresh { refresh_token } => Some(refresh_token),
+            Grant::Code { code, .. } => Some(code),
+            Grant::ClientCredentials { .. } | Grant::Migration { .. } => None,
+        };
+        let asked = self.exchange(key, issuer, lease, spent, |provider| provider.obtain(grant, wanted)).await?;
+        let (token, held, sent_at) = asked;
+        let grant = Some(grant.grant_type().to_string());
+        // A new grant: its own beginning, but a later generation.
+        let mut next = next_record(None, token, grant, issuer, sent_at);
+        next.generation = old.as_ref().map_or(0, |old| old.generation) + 1;
+        if let Some((stored, new)) = old.as_ref().filter(|_| !replace).and_then(|old| self.other_account(old, &next)) {
+            let rescue = rescue::save(key, &next, self.clock.now())?;
+            held.release(lease).await;
+            return Err(Error::OtherAccount { key: key.clone(), stored, new, rescue });
+        }
+        self.store_or_rescue(key, lease, held, &next).await?;
+        Ok(Outcome { response: next.token.response.clone(), record: next, source: Source::Provider, warning: None })
+    }
+
+    /// Both accounts, where the stored token is alive and of another one.
+    fn other_account(&self, old: &Record, new: &Record) -> Option<(String, String)> {
+        let (stored, new) = (old.token.account.as_ref()?, new.token.account.as_ref()?);
+        let expired = old.freshness(self.clock.now(), std::time::Duration::ZERO) == Freshness::Expired;
+        let alive = old.needs_login.is_none() && (old.token.refresh.is_some() || !expired);
+        (alive && stored != new).then(|| (stored.clone(), new.clone()))
+    }
+}

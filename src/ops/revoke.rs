@@ -1,0 +1,58 @@
+//! The end of a token: at the provider first, then here.
+
+use crate::model::Key;
+use crate::ops::{Broker, Error, Issuer};
+use crate::provider::{Reply, Revocation};
+use crate::store::Record;
+
+/// What became of a key.
+#[derive(Debug)]
+pub struct Revoked {
+    /// The provider's answer.
+    pub reply: Reply,
+    /// Whether the key was forgotten here.
+    pub forgotten: bool,
+}
+
+impl Broker {
+    /// Ends a token at the provider, then forgets it here unless `keep`. After [`Revocation::OnlyAccessToken`] the
+    /// record stays, its access token past its end.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] where nothing is stored and a token is needed. What the provider did not end is not forgotten.
+    pub async fn revoke(&self, key: &Key, issuer: &Issuer, what: &Revocation, keep: bool) -> Result<Revoked, Error> {
+        let merchant = matches!(what, Revocation::Merchant(_));
+        let before = self.store.get(key).await?;
+        if before.is_none() && !merchant {
+            return Err(Error::NotFound { key: key.clone() });
+        }
+        let mut lease = self.store.lease(key, self.lease_wait()).await?;
+        let lease = lease.as_mut();
+        let record = lease.get().await?;
+        match &record {
+            Some(record) => issuer.check(key, record)?,
+            None if merchant => {}
+            None => return Err(Error::NotFound { key: key.clone() }),
+        }
+        let token = record.as_ref().map(|record| &record.token).filter(|_| !merchant);
+        let asked = self.exchange(key, issuer, lease, None, |provider| provider.revoke(token, what)).await?;
+        let (reply, held, sent_at) = asked;
+        let forget = match (what, &record) {
+            (_, None) | (Revocation::OnlyAccessToken, _) => false,
+            (Revocation::Authorization, Some(_)) => !keep,
+            (Revocation::Merchant(merchant), Some(record)) => !keep && record.token.account.as_ref() == Some(merchant),
+        };
+        match record {
+            Some(record) if *what == Revocation::OnlyAccessToken => {
+                let mut record = Record { generation: record.generation + 1, ..record };
+                record.token.expires_at = Some(sent_at);
+                self.store_or_rescue(key, lease, held, &record).await?;
+            }
+            _ => held.release(lease).await,
+        }
+        if forget {
+            lease.remove().await?;
+        }
+        Ok(Revoked { reply, forgotten: forget })
+    }
+}

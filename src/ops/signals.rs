@@ -1,0 +1,58 @@
+//! Signals that would end the process are held while an answer is awaited: it may carry the only copy of a grant.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::{flag, low_level};
+
+/// What the handlers, registered once, look at and leave behind.
+#[derive(Debug)]
+struct Handlers {
+    /// Whether a signal ends the process at once, as it would by default.
+    open: Arc<AtomicBool>,
+    /// The last signal that came while it did not; 0 for none.
+    held: Arc<AtomicUsize>,
+}
+
+fn handlers() -> io::Result<&'static Handlers> {
+    static HANDLERS: OnceLock<Handlers> = OnceLock::new();
+    if let Some(handlers) = HANDLERS.get() {
+        return Ok(handlers);
+    }
+    let handlers = Handlers { open: Arc::new(AtomicBool::new(true)), held: Arc::new(AtomicUsize::new(0)) };
+    for signal in [SIGTERM, SIGINT, SIGHUP] {
+        flag::register_conditional_default(signal, Arc::clone(&handlers.open))?;
+        flag::register_usize(signal, Arc::clone(&handlers.held), usize::try_from(signal).unwrap_or_default())?;
+    }
+    Ok(HANDLERS.get_or_init(|| handlers))
+}
+
+/// Holds SIGTERM, SIGINT and SIGHUP until it is dropped; then a signal that came does what it does by default.
+#[derive(Debug)]
+pub struct Hold(&'static Handlers);
+
+impl Hold {
+    /// Begins to hold. One hold at a time in a process.
+    ///
+    /// # Errors
+    /// Where the system takes no handlers.
+    pub fn begin() -> io::Result<Self> {
+        let handlers = handlers()?;
+        handlers.open.store(false, Ordering::SeqCst);
+        Ok(Self(handlers))
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.open.store(true, Ordering::SeqCst);
+        let signal = self.0.held.swap(0, Ordering::SeqCst);
+        if let Some(signal) = i32::try_from(signal).ok().filter(|signal| *signal != 0) {
+            log::info!("honouring the signal that came while an answer was awaited");
+            // Ends the process as the signal would have; an error leaves it running, to end by itself.
+            let _ = low_level::emulate_default_handler(signal);
+        }
+    }
+}
