@@ -1,0 +1,110 @@
+//! What a command is given: the flags, the settings, a printer, a clock, and the broker when it asks for it.
+
+use std::cell::OnceCell;
+use std::sync::Arc;
+
+use anstream::ColorChoice;
+
+use crate::cli::{ApplicationArgs, ColorWhen, GlobalArgs};
+use crate::config::{Settings, StoreUrl};
+use crate::exit::Usage;
+use crate::model::{Clock, Key, SystemClock};
+use crate::net::Client;
+use crate::ops::{Broker, Issuer};
+use crate::output::Printer;
+use crate::output::response::Format;
+use crate::store::file::FileStore;
+
+/// What a command is given.
+#[derive(Debug)]
+pub struct Context {
+    /// The options of every command.
+    pub global: GlobalArgs,
+    /// Prints.
+    pub printer: Printer,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// The key that the command is about, once it is known: errors name it.
+    key: OnceCell<Key>,
+}
+
+impl Context {
+    /// The context of a run. Nothing is read yet.
+    #[must_use]
+    pub fn new(global: GlobalArgs) -> Self {
+        let printer = Printer::new(global.quiet, color_choice(global.color));
+        Self { global, printer, clock: Arc::new(SystemClock), key: OnceCell::new() }
+    }
+
+    /// Loads the settings.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn settings(&self, application: Option<&ApplicationArgs>) -> anyhow::Result<Settings> {
+        Ok(Settings::load(self.global.options(application))?)
+    }
+
+    /// The key that the command is about, remembered for errors.
+    ///
+    /// # Errors
+    /// Where no provider was named.
+    pub fn key(&self, settings: &Settings) -> anyhow::Result<Key> {
+        let key = settings.key()?;
+        let _ = self.key.set(key.clone());
+        Ok(key)
+    }
+
+    /// The key that the command is about, if it was known before it failed.
+    #[must_use]
+    pub fn known_key(&self) -> Option<&Key> {
+        self.key.get()
+    }
+
+    /// The issuer of a key's tokens.
+    ///
+    /// # Errors
+    /// An unknown provider, or a setting of it that is wrong.
+    pub fn issuer(&self, settings: &Settings, key: &Key) -> anyhow::Result<Issuer> {
+        Ok(Issuer::new(settings.provider(&key.provider)?))
+    }
+
+    /// The broker: store and wire. Opens nothing yet.
+    #[must_use]
+    pub fn broker(&self, settings: &Settings) -> Broker {
+        let StoreUrl::File(root) = &settings.store.value;
+        Broker {
+            store: Box::new(FileStore::new(root.clone())),
+            clock: Arc::clone(&self.clock),
+            net: Client::new(Arc::clone(&self.clock)),
+            budget: self.global.timeout,
+        }
+    }
+
+    /// The form to print in, of those that the command has; the first where none was asked for.
+    ///
+    /// # Errors
+    /// A form that the command does not have.
+    pub fn format(&self, known: &[Format]) -> anyhow::Result<Option<Format>> {
+        match self.global.output {
+            Some(format) if !known.contains(&format) => {
+                let names: Vec<String> = known.iter().map(|format| format!("{format:?}").to_lowercase()).collect();
+                Err(Usage::new(format!("this command prints {} only", names.join(", "))).into())
+            }
+            format => Ok(format),
+        }
+    }
+
+    /// Prints a warning to stderr, in the format of the log.
+    pub fn warn(&self, text: &str) {
+        log::warn!("{text}");
+    }
+}
+
+/// Whether to colour, before the stream is known.
+fn color_choice(when: ColorWhen) -> ColorChoice {
+    match when {
+        ColorWhen::Auto => ColorChoice::Auto,
+        ColorWhen::Always => ColorChoice::Always,
+        ColorWhen::Never => ColorChoice::Never,
+    }
+}

@@ -1,0 +1,63 @@
+//! What reaches stdout. Data only; a closed pipe is not an error.
+
+pub mod response;
+pub mod table;
+
+use std::io::{self, Write as _};
+
+use anstream::{AutoStream, ColorChoice};
+use thiserror::Error;
+
+/// Stdout took nothing more.
+#[derive(Debug, Error)]
+#[error("cannot write to stdout: {0}")]
+pub struct OutputError(#[source] io::Error);
+
+/// Prints data.
+#[derive(Debug, Clone, Copy)]
+pub struct Printer {
+    quiet: bool,
+    color: ColorChoice,
+}
+
+impl Printer {
+    /// A printer; a quiet one prints only what a command is for.
+    #[must_use]
+    pub const fn new(quiet: bool, color: ColorChoice) -> Self {
+        Self { quiet, color }
+    }
+
+    /// Prints what `--quiet` silences, with a line break.
+    ///
+    /// # Errors
+    /// Where stdout takes nothing more; a closed pipe is no error.
+    pub fn line(&self, text: &str) -> Result<(), OutputError> {
+        if self.quiet { Ok(()) } else { self.essential(text) }
+    }
+
+    /// Prints what the command is for, with a line break, also when quiet.
+    ///
+    /// # Errors
+    /// Where stdout takes nothing more; a closed pipe is no error.
+    pub fn essential(&self, text: &str) -> Result<(), OutputError> {
+        let mut out = AutoStream::new(io::stdout().lock(), self.color);
+        let written = out.write_all(text.as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
+        match written {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(OutputError(error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Prints to stderr, for people; silenced by `--quiet`. Nobody is told when stderr takes nothing.
+    pub fn note(&self, text: &str) {
+        if !self.quiet {
+            self.complain(text);
+        }
+    }
+
+    /// Prints to stderr, also when quiet: errors and the addresses that a person must open.
+    pub fn complain(&self, text: &str) {
+        let mut err = AutoStream::new(io::stderr().lock(), self.color);
+        let _ = err.write_all(text.as_bytes()).and_then(|()| err.write_all(b"\n"));
+    }
+}
