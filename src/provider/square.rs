@@ -578,6 +578,7 @@ mod tests {
         for (status, body) in [
             (404, r#"{"message":"access token not found","type":"not_found"}"#),
             (404, r#"{"errors":[{"code":"NOT_FOUND"}]}"#),
+            (404, r#"{"message":"access token not found"}"#),
             (401, r#"{"message":"revoked","type":"oauth.revoked"}"#),
             (401, r#"{"errors":[{"code":"ACCESS_TOKEN_REVOKED"}]}"#),
         ] {
