@@ -1,6 +1,6 @@
 //! A string that cannot be printed by accident and is wiped when it is dropped.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use ring::hmac;
 use subtle::ConstantTimeEq;
@@ -36,7 +36,11 @@ impl Secret {
     pub fn fingerprint(&self, context: &str) -> String {
         let key = hmac::Key::new(hmac::HMAC_SHA256, format!("tokman fingerprint 1\0{context}").as_bytes());
         let tag = hmac::sign(&key, self.0.as_bytes());
-        tag.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+        tag.as_ref()[..8].iter().fold(String::with_capacity(16), |mut name, byte| {
+            // Writing to a string cannot fail.
+            let _ = write!(name, "{byte:02x}");
+            name
+        })
     }
 }
 

@@ -5,6 +5,8 @@ mod answer;
 mod body;
 pub mod error;
 pub mod pkce;
+#[cfg(test)]
+mod recorded;
 pub mod square;
 pub mod wix;
 

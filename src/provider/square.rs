@@ -295,3 +295,396 @@ fn narrow(body: &mut Body, wanted: &Wanted) {
         body.set("scopes", wanted.scopes.clone());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::recorded::{Recorded, application, body_of, read, sent, token};
+    use crate::provider::{Refusal, RefusalClass};
+    use serde_json::json;
+
+    const ID: &str = "sq0idp-FAKECLIENTID0000000000";
+    const SECRET: &str = "sq0csp-FAKESECRET_do_not_use_000000000000000000";
+    const ACCESS: &str = "EAAAEFAKEACCESSTOKEN0000000";
+    const REFRESH: &str = "EQAAEFAKEREFRESHTOKEN000000";
+    const PRODUCTION: &str = "https://connect.squareup.com";
+    const SANDBOX: &str = "https://connect.squareupsandbox.com";
+
+    fn square() -> Square {
+        Square::new(application(PRODUCTION, ID, Some(SECRET)))
+    }
+
+    fn public() -> Square {
+        Square::new(application(PRODUCTION, ID, None))
+    }
+
+    fn stored() -> Token {
+        token(Some("square"), ACCESS, Some(REFRESH))
+    }
+
+    fn code(verifier: Option<&str>) -> Grant {
+        Grant::Code {
+            code: Secret::new("sq0cgp-FAKECODE00000000000000"),
+            redirect_uri: Some("http://localhost:8765/callback".to_owned()),
+            code_verifier: verifier.map(Secret::new),
+            account: None,
+        }
+    }
+
+    fn refusal(error: ProviderError) -> Refusal {
+        match error {
+            ProviderError::Refused(refusal) => *refusal,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Calls that no command of tokman makes, and why.
+    const NOT_MADE: [(&str, &str); 1] =
+        [("obtain_token refresh_token use_jwt", "tokens are opaque here: nothing is gained by readable ones")];
+
+    #[test]
+    fn sends_what_squares_own_clients_send() {
+        let plain = Wanted::default();
+        let narrow = Wanted { scopes: vec!["PAYMENTS_READ".to_owned(), "ITEMS_READ".to_owned()], short_lived: true };
+        let verifier = Some("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk");
+        let pkce = token(Some("square-pkce"), ACCESS, Some(REFRESH));
+        let migration = Grant::Migration { access_token: Secret::new(ACCESS) };
+        let merchant = Revocation::Merchant("MLFAKE000MERCHANT".to_owned());
+        for recorded in Recorded::all(include_str!("../../tests/fixtures/square-requests.json")) {
+            let request = match recorded.call.as_str() {
+                "obtain_token authorization_code" => square().obtain(&code(None), &plain).unwrap().request,
+                "obtain_token authorization_code PKCE" => square().obtain(&code(verifier), &plain).unwrap().request,
+                "obtain_token refresh_token" => square().refresh(&stored(), &plain).unwrap().request,
+                "obtain_token refresh_token PKCE" => square().refresh(&pkce, &plain).unwrap().request,
+                "obtain_token refresh_token short_lived+scopes" => {
+                    square().refresh(&stored(), &narrow).unwrap().request
+                }
+                "obtain_token migration_token" => square().obtain(&migration, &plain).unwrap().request,
+                "renew_token" => square().renew(&stored()).unwrap().request,
+                "revoke_token access_token" => {
+                    square().revoke(Some(&stored()), &Revocation::Authorization).unwrap().request
+                }
+                "revoke_token merchant_id" => square().revoke(None, &merchant).unwrap().request,
+                "revoke_token revoke_only_access_token" => {
+                    square().revoke(Some(&stored()), &Revocation::OnlyAccessToken).unwrap().request
+                }
+                "retrieve_token_status" => square().inspect(&stored()).unwrap().request,
+                call => {
+                    assert!(NOT_MADE.iter().any(|(name, _)| *name == call), "no test for '{call}'");
+                    continue;
+                }
+            };
+            recorded.assert_same(&request);
+            assert_eq!(request.headers()["square-version"], VERSION);
+            assert_eq!(request.headers()["accept"], "application/json");
+        }
+    }
+
+    #[test]
+    fn classifies_every_body_that_square_was_seen_to_answer() {
+        use RefusalClass::{Application, GrantDead, Other, Passing};
+        let old = |kind: &str, message: &str| json!({"message": message, "type": kind}).to_string();
+        let new = |code: &str, detail: &str| {
+            json!({"errors": [{"category": "AUTHENTICATION_ERROR", "code": code, "detail": detail}]}).to_string()
+        };
+        let missing = "MISSING_REQUIRED_PARAMETER";
+        for (status, body, class) in [
+            (401, old("service.not_authorized", "Not Authorized"), Application),
+            (401, new("UNAUTHORIZED", "Authorization code not found for app sq0idp-x"), GrantDead),
+            (401, old("service.not_authorized", "Authorization code not found for app [sq0idp-x]"), GrantDead),
+            (401, new("UNAUTHORIZED", "Authorization code is already claimed"), GrantDead),
+            (400, new(missing, "missing required parameter 'redirect_uri'"), Other),
+            (400, new(missing, "missing required parameter 'client_secret'"), Other),
+            (400, old("bad_request.missing_parameter", "missing required parameter 'refresh_token'"), Other),
+            (400, old("bad_request.missing_parameter", "missing required parameter 'client_id'"), Other),
+            (401, old("service.not_authorized", "Invalid refresh token"), GrantDead),
+            (401, new("UNAUTHORIZED", "Invalid refresh token"), GrantDead),
+            (429, old("too_many_requests", "access token creation quota exceeded for merchant"), Passing),
+            (429, old("too_many_requests", "This request was rate limited. Please retry later."), Passing),
+            (400, old("bad_request.invalid_parameter", "bad authorization header"), Other),
+            (400, old("bad_request.missing_parameter", "one of either 'access_token' or 'merchant_id'"), Other),
+            (404, old("not_found", "access token not found"), Other),
+            (400, old("bad_request", "cannot renew revoked token"), GrantDead),
+            (401, new("UNAUTHORIZED", "This request could not be authorized."), Other),
+            (401, new("ACCESS_TOKEN_EXPIRED", "The access token has expired."), Other),
+            (401, new("ACCESS_TOKEN_REVOKED", "The access token was revoked."), GrantDead),
+            (401, new("CLIENT_DISABLED", ""), Application),
+            (403, new("APPLICATION_DISABLED", ""), Application),
+            (403, new("INSUFFICIENT_SCOPES", ""), Other),
+            (500, new("INTERNAL_SERVER_ERROR", "unable to authorize this request due to an internal error"), Passing),
+            (503, old("service_unavailable", "Invalid refresh token"), Passing),
+            (408, new("REQUEST_TIMEOUT", ""), Passing),
+            (200, new("UNAUTHORIZED", "Invalid refresh token"), GrantDead),
+            (200, new("RATE_LIMITED", ""), Passing),
+            (401, "{}".to_owned(), Other),
+            (401, old("service.not_authorized", "not authorized"), Other),
+            (400, json!({"error": "invalid_grant"}).to_string(), GrantDead),
+        ] {
+            let error = read(square().refresh(&stored(), &Wanted::default()).unwrap(), status, &body).unwrap_err();
+            assert_eq!(error.class(), Some(class), "{status} {body}");
+        }
+        for (status, body) in [(200, "<html>"), (403, "<html>"), (200, ""), (200, r#"{"access_token":"EA"#)] {
+            let error = read(square().refresh(&stored(), &Wanted::default()).unwrap(), status, body).unwrap_err();
+            assert!(matches!(error, ProviderError::NoAnswer { .. }), "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn says_what_usually_refuses_an_application() {
+        let body = r#"{"message":"Not Authorized","type":"service.not_authorized"}"#;
+        let said = refusal(read(square().obtain(&code(None), &Wanted::default()).unwrap(), 401, body).unwrap_err());
+        assert_eq!(said.code.unwrap().as_received(), "service.not_authorized");
+        assert!(said.hint.unwrap().contains("an access token was given as the client secret"));
+    }
+
+    #[test]
+    fn keeps_or_replaces_the_refresh_token_as_the_answer_says() {
+        let refresh = |body: &str, old: &Token| read(square().refresh(old, &Wanted::default()).unwrap(), 200, body);
+        let mut old = token(Some("square-pkce"), ACCESS, Some(REFRESH));
+        old.refresh_expires_at = Some(sent());
+        old.account = Some("MOLD".to_owned());
+        old.scopes = vec!["ITEMS_READ".to_owned()];
+
+        let same = refresh(&format!(r#"{{"access_token":"a","refresh_token":"{REFRESH}"}}"#), &old).unwrap();
+        assert_eq!((same.refresh.unwrap().expose(), same.refresh_expires_at), (REFRESH, Some(sent())));
+
+        let absent = refresh(r#"{"access_token":"a","refresh_token":null}"#, &old).unwrap();
+        assert_eq!((absent.refresh.unwrap().expose(), absent.account.as_deref()), (REFRESH, Some("MOLD")));
+        assert_eq!((absent.scopes, absent.kind), (old.scopes.clone(), Some(PKCE)));
+
+        let new = refresh(r#"{"access_token":"a","refresh_token":"EQ2","merchant_id":"MNEW"}"#, &old).unwrap();
+        assert_eq!((new.refresh.unwrap().expose(), new.refresh_expires_at), ("EQ2", None));
+        assert_eq!(new.account.as_deref(), Some("MNEW"));
+
+        let body = r#"{"access_token":"a","refresh_token":"EQ3","refresh_token_expires_at":"2027-02-19T12:00:00Z"}"#;
+        assert_eq!(refresh(body, &old).unwrap().refresh_expires_at, "2027-02-19T12:00:00Z".parse().ok());
+    }
+
+    #[test]
+    fn reads_the_expiry_that_square_gives() {
+        let body = r#"{"access_token":"a","expires_at":"2026-12-21T12:00:00Z","token_type":"bearer"}"#;
+        let token = read(square().obtain(&code(None), &Wanted::default()).unwrap(), 200, body).unwrap();
+        assert_eq!(token.expires_at, "2026-12-21T12:00:00Z".parse().ok());
+        assert_eq!((token.kind, token.refresh), (Some(CODE_FLOW), None));
+        let body = r#"{"access_token":"a","expires_at":"soon"}"#;
+        let token = read(square().obtain(&code(None), &Wanted::default()).unwrap(), 200, body).unwrap();
+        assert_eq!(token.expires_at, None);
+    }
+
+    #[test]
+    fn keeps_a_refresh_token_that_came_without_an_access_token() {
+        for body in [
+            r#"{"refresh_token":"EQ2"}"#,
+            r#"{"refresh_token":"EQ2","errors":[{"code":"UNAUTHORIZED"}]}"#,
+            r#"{"access_token":"a\nb","refresh_token":"EQ2"}"#,
+            r#"{"access_token":"a","token_type":"mac","refresh_token":"EQ2"}"#,
+            r#"{"access_token":7,"refresh_token":"EQ2"}"#,
+        ] {
+            match read(square().refresh(&stored(), &Wanted::default()).unwrap(), 200, body) {
+                Err(ProviderError::Unusable { refresh: Some(refresh), .. }) => assert_eq!(refresh.expose(), "EQ2"),
+                other => panic!("{body}: {other:?}"),
+            }
+        }
+        for body in ["{}", "[]", r#"{"errors":[]}"#] {
+            let error = read(square().refresh(&stored(), &Wanted::default()).unwrap(), 200, body).unwrap_err();
+            assert!(matches!(error, ProviderError::Unusable { refresh: None, .. }), "{body}");
+        }
+    }
+
+    #[test]
+    fn never_sends_the_secret_with_pkce() {
+        let mut foreign = token(None, ACCESS, Some(REFRESH));
+        foreign.response.set("refresh_token_expires_at", json!("2027-02-19T12:00:00Z"));
+        let plain = Wanted::default();
+        let with_secret = |exchange: &Exchange<Token>| body_of(exchange).get("client_secret").is_some();
+        for exchange in [
+            square().obtain(&code(Some("v")), &plain).unwrap(),
+            square().refresh(&token(Some("square-pkce"), ACCESS, Some(REFRESH)), &plain).unwrap(),
+            square().refresh(&foreign, &plain).unwrap(),
+            public().refresh(&token(None, ACCESS, Some(REFRESH)), &plain).unwrap(),
+            public().obtain(&Grant::Refresh { refresh_token: Secret::new(REFRESH) }, &plain).unwrap(),
+        ] {
+            assert!(!with_secret(&exchange));
+            assert_ne!(exchange.replay, Replay::Safe);
+        }
+        let of_another_tool = square().refresh(&token(None, ACCESS, Some(REFRESH)), &plain).unwrap();
+        assert!(with_secret(&of_another_tool) && of_another_tool.replay == Replay::Safe);
+    }
+
+    #[test]
+    fn says_what_is_missing_before_anything_is_sent() {
+        let missing = |error: ProviderError| match error {
+            ProviderError::Missing { need, .. } => need,
+            other => panic!("{other:?}"),
+        };
+        let plain = Wanted::default();
+        assert_eq!(missing(public().obtain(&code(None), &plain).unwrap_err()), Need::ClientSecret);
+        assert_eq!(missing(public().refresh(&stored(), &plain).unwrap_err()), Need::ClientSecret);
+        assert_eq!(missing(public().renew(&stored()).unwrap_err()), Need::ClientSecret);
+        let error = public().revoke(Some(&stored()), &Revocation::Authorization).unwrap_err();
+        assert!(error.to_string().contains("PKCE"));
+        assert_eq!(missing(error), Need::ClientSecret);
+        let bare = token(Some("square"), ACCESS, None);
+        assert_eq!(missing(square().refresh(&bare, &plain).unwrap_err()), Need::RefreshToken);
+        let nothing = square().revoke(None, &Revocation::Authorization).unwrap_err();
+        assert!(matches!(nothing, ProviderError::Unsupported { .. }));
+        let grant = Grant::ClientCredentials { account: None };
+        assert!(matches!(square().obtain(&grant, &plain), Err(ProviderError::Unsupported { .. })));
+        let broken = Square::new(application(PRODUCTION, ID, Some("a\nb")));
+        assert!(matches!(broken.renew(&stored()), Err(ProviderError::NotSendable("client secret"))));
+    }
+
+    #[test]
+    fn masks_what_square_echoes() {
+        let echo = json!({"errors": [{"code": REFRESH, "detail": format!("{SECRET} and {REFRESH}")}]}).to_string();
+        let error = read(square().refresh(&stored(), &Wanted::default()).unwrap(), 400, &echo).unwrap_err();
+        assert_eq!(error.to_string(), "*** and *** (HTTP 400, ***)");
+        let echo = json!({"type": "x", "message": format!("{SECRET} and {ACCESS}")}).to_string();
+        for error in [
+            read(square().renew(&stored()).unwrap(), 400, &echo).unwrap_err(),
+            read(square().revoke(Some(&stored()), &Revocation::Authorization).unwrap(), 400, &echo).unwrap_err(),
+        ] {
+            assert!(error.to_string().starts_with("*** and *** "), "{error}");
+        }
+    }
+
+    #[test]
+    fn explains_the_retirement_whatever_the_renewal_answers() {
+        let renew = |status: u16, body: &str| read(square().renew(&stored()).unwrap(), status, body);
+        for (status, body) in [
+            (404, ""),
+            (404, "<html>"),
+            (410, r#"{"errors":[{"code":"GONE"}]}"#),
+            (401, r#"{"errors":[{"code":"UNAUTHORIZED","detail":"This request could not be authorized."}]}"#),
+            (400, "{}"),
+        ] {
+            let said = refusal(renew(status, body).unwrap_err());
+            assert_eq!(said.class, RefusalClass::Other, "{status} {body}");
+            assert!(said.hint.unwrap().contains("retired RenewToken on 2024-04-17"));
+        }
+        let wrong_secret = r#"{"message":"Not Authorized","type":"service.not_authorized"}"#;
+        assert_eq!(renew(401, wrong_secret).unwrap_err().class(), Some(RefusalClass::Application));
+        assert_eq!(renew(503, "").unwrap_err().class(), Some(RefusalClass::Passing));
+        let renewed = renew(200, r#"{"access_token":"EAAA2","merchant_id":"M"}"#).unwrap();
+        assert_eq!((renewed.access.expose(), renewed.refresh.unwrap().expose()), ("EAAA2", REFRESH));
+    }
+
+    #[test]
+    fn takes_a_token_that_is_gone_for_revoked() {
+        let revoke = |status: u16, body: &str| {
+            read(square().revoke(Some(&stored()), &Revocation::Authorization).unwrap(), status, body)
+        };
+        assert!(revoke(200, r#"{"success":true}"#).unwrap().note.is_none());
+        for (status, body) in [
+            (404, r#"{"message":"access token not found","type":"not_found"}"#),
+            (404, r#"{"errors":[{"code":"NOT_FOUND"}]}"#),
+            (404, r#"{"message":"access token not found"}"#),
+            (401, r#"{"message":"revoked","type":"oauth.revoked"}"#),
+            (401, r#"{"errors":[{"code":"ACCESS_TOKEN_REVOKED"}]}"#),
+        ] {
+            assert!(revoke(status, body).unwrap().note.unwrap().contains("counts as revoked"), "{body}");
+        }
+        for (status, body) in [
+            (200, r#"{"success":false}"#),
+            (200, r#"{"errors":[{"code":"BAD_REQUEST"}]}"#),
+            (404, "{}"),
+            (404, "<html>"),
+            (401, r#"{"message":"Not Authorized","type":"service.not_authorized"}"#),
+            (503, ""),
+        ] {
+            assert!(revoke(status, body).is_err(), "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn reports_a_dead_token_as_a_finding() {
+        let inspect = |status: u16, body: &str| read(square().inspect(&stored()).unwrap(), status, body);
+        let body = json!({"scopes": ["ITEMS_READ"], "expires_at": "2026-12-21T12:00:00Z", "client_id": ID,
+            "merchant_id": "M"});
+        let alive = inspect(200, &body.to_string()).unwrap();
+        assert!(alive.active && alive.note.is_none() && alive.scopes == ["ITEMS_READ"]);
+        assert_eq!((alive.account.as_deref(), alive.expires_at), (Some("M"), "2026-12-21T12:00:00Z".parse().ok()));
+        assert!(inspect(200, r#"{"client_id":"other","expires_at":null}"#).unwrap().note.is_some());
+        for code in ["UNAUTHORIZED", "ACCESS_TOKEN_EXPIRED", "ACCESS_TOKEN_REVOKED"] {
+            let body = json!({"errors": [{"category": "AUTHENTICATION_ERROR", "code": code}]}).to_string();
+            assert!(!inspect(401, &body).unwrap().active, "{code}");
+        }
+        for (status, body) in
+            [(401, r#"{"errors":[{"code":"CLIENT_DISABLED"}]}"#), (401, "{}"), (503, ""), (403, "<html>")]
+        {
+            assert!(inspect(status, body).is_err(), "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn sends_the_browser_to_the_authorize_page() {
+        let login = Login {
+            state: Secret::new("st"),
+            code_challenge: Some("ch".to_owned()),
+            redirect_uri: "http://localhost:8917/callback".parse().unwrap(),
+            scopes: vec!["ITEMS_READ".to_owned(), "PAYMENTS_READ".to_owned()],
+        };
+        let address = |base_url: &str, login: &Login| match Square::new(application(base_url, "id", Some("s")))
+            .authorization(login)
+            .unwrap()
+        {
+            Authorization::Address(address) => address.to_string(),
+            other @ Authorization::Session { .. } => panic!("{other:?}"),
+        };
+        let rest = "state=st&redirect_uri=http%3A%2F%2Flocalhost%3A8917%2Fcallback";
+        assert_eq!(
+            address(PRODUCTION, &login),
+            format!(
+                "{PRODUCTION}/oauth2/authorize?client_id=id&scope=ITEMS_READ+PAYMENTS_READ&session=false&{rest}\
+                 &code_challenge=ch"
+            )
+        );
+        let plain = Login { code_challenge: None, scopes: Vec::new(), ..login };
+        assert_eq!(address(SANDBOX, &plain), format!("{SANDBOX}/oauth2/authorize?client_id=id&{rest}"));
+        let local = address("http://127.0.0.1:9000/square/", &plain);
+        assert!(local.starts_with("http://127.0.0.1:9000/square/oauth2/authorize?client_id=id&"), "{local}");
+        assert!(public().uses_pkce() && !square().uses_pkce());
+    }
+
+    #[test]
+    fn reads_the_redirect() {
+        let redirect = |pairs: &[(&str, &str)]| Redirect {
+            parameters: pairs.iter().map(|(name, value)| ((*name).to_owned(), Secret::new(*value))).collect(),
+        };
+        let back: Url = "http://localhost:8917/callback".parse().unwrap();
+        match square().grant(&redirect(&[("code", "c")]), &back, Some(&Secret::new("v"))).unwrap() {
+            Grant::Code { code, redirect_uri, code_verifier, .. } => {
+                assert_eq!((code.expose(), redirect_uri.as_deref()), ("c", Some("http://localhost:8917/callback")));
+                assert_eq!(code_verifier.unwrap().expose(), "v");
+            }
+            other => panic!("{other:?}"),
+        }
+        let denied = redirect(&[("error", "access_denied"), ("error_description", "user_denied")]);
+        let said = refusal(square().grant(&denied, &back, None).unwrap_err());
+        assert_eq!((said.class, said.status), (RefusalClass::GrantDead, None));
+        assert_eq!(said.message.as_received(), "user_denied");
+        assert!(square().grant(&redirect(&[("code", "")]), &back, None).is_err());
+    }
+
+    #[test]
+    fn warns_of_mixed_up_credentials_without_showing_them() {
+        let warnings =
+            |base_url: &str, id: &str, secret: &str| Square::new(application(base_url, id, Some(secret))).warnings();
+        for (base_url, id, secret) in [
+            (PRODUCTION, "sq0idp-canary", "EAAAcanary"),
+            (PRODUCTION, "sq0idp-canary", "EQAAcanary"),
+            (PRODUCTION, "sandbox-sq0idb-canary", "sq0csp-canary"),
+            (PRODUCTION, "sq0idp-canary", "sandbox-sq0csb-canary"),
+            (SANDBOX, "sq0idp-canary", "sandbox-sq0csb-canary"),
+            (SANDBOX, "sandbox-sq0idb-canary", "sq0csp-canary"),
+            (PRODUCTION, "canary", "canary"),
+        ] {
+            let warnings = warnings(base_url, id, secret);
+            assert_eq!(warnings.len(), 1, "{id} {secret}: {warnings:?}");
+            assert!(!warnings[0].contains("canary"));
+        }
+        assert!(warnings(PRODUCTION, "sq0idp-x", "sq0csp-x").is_empty());
+        assert!(warnings(SANDBOX, "sandbox-sq0idb-x", "sandbox-sq0csb-x").is_empty());
+        assert!(warnings("http://127.0.0.1:1", "sandbox-x", "sq0csp-x").is_empty());
+    }
+}

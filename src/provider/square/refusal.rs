@@ -10,7 +10,8 @@ use crate::provider::{ProviderError, Refusal, RefusalClass, answer};
 pub(super) struct Said {
     /// `code`, or the older `type`; empty where there is none.
     pub(super) code: String,
-    message: String,
+    /// What it says in words; empty where it does not.
+    pub(super) message: String,
 }
 
 impl Said {

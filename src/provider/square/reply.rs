@@ -28,10 +28,11 @@ pub(super) fn read_revocation(answer: &HttpResponse) -> Result<Reply, ProviderEr
     let response = answer::object(answer, None)?;
     let status = answer.status();
     let said = Said::read(&response);
-    let code = said.as_ref().map_or("", |said| said.code.as_str());
+    let (code, message) = said.as_ref().map_or(("", ""), |said| (said.code.as_str(), said.message.as_str()));
+    let is_gone = matches!(code, "not_found" | "NOT_FOUND") || message == "access token not found";
     let note = match (status.as_u16(), code) {
         (200..300, _) if response.truth("success").unwrap_or(said.is_none()) => None,
-        (404, "not_found" | "NOT_FOUND") => Some("Square does not know it any more: it counts as revoked"),
+        (404, _) if is_gone => Some("Square does not know it any more: it counts as revoked"),
         (401, "oauth.revoked" | "ACCESS_TOKEN_REVOKED") => Some("it was revoked already: it counts as revoked"),
         _ => return Err(refused(status, &response)),
     };

@@ -83,8 +83,10 @@ fn unknown_to_wix(answer: &HttpResponse, error: ProviderError) -> Result<Reply, 
     let status = answer.status();
     let is_unknown = matches!(status, StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND)
         && error.class() != Some(RefusalClass::Application);
+    // A field that Wix finds fault with is a fault of the request, not a word on the token.
+    let is_fault = |response: &Response| response.get("details").is_some_and(|d| d.get("validationError").is_some());
     match Response::parse(answer.body()) {
-        Ok(response) if is_unknown => Ok(Reply { response, note: Some(unknown_note(status)) }),
+        Ok(response) if is_unknown && !is_fault(&response) => Ok(Reply { response, note: Some(unknown_note(status)) }),
         Err(ResponseError::Empty) if is_unknown => {
             Ok(Reply { response: Response::default(), note: Some(unknown_note(status)) })
         }
