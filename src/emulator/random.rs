@@ -50,11 +50,10 @@ impl Random {
 
     /// A random GUID (RFC 9562, version 4).
     pub(super) fn guid(&mut self) -> String {
-        let tag = self.draw();
-        let mut bytes: Vec<u8> = tag.as_ref().iter().copied().take(16).collect();
-        bytes[6] = bytes[6] & 0x0f | 0x40;
-        bytes[8] = bytes[8] & 0x3f | 0x80;
-        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let random = self.draw().as_ref().iter().take(16).fold(0_u128, |sum, byte| sum << 8 | u128::from(*byte));
+        // The version and the variant have their fixed places.
+        let bits = random & !(0xf << 76) & !(0b11 << 62) | 0x4 << 76 | 0b10 << 62;
+        let hex = format!("{bits:032x}");
         format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
     }
 
@@ -97,6 +96,7 @@ mod tests {
         let mut random = Random::new().unwrap();
         let guid = random.guid();
         assert!(is_guid(&guid) && guid != random.guid(), "{guid}");
+        assert!(guid.as_bytes()[14] == b'4' && b"89ab".contains(&guid.as_bytes()[19]), "{guid}");
         assert!(!is_guid("x") && !is_guid(&guid.replace('-', "0")));
     }
 

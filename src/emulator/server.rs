@@ -133,3 +133,66 @@ async fn answer(request: Request<Incoming>, state: &Mutex<State>, latency: Durat
     }
     reply
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::runtime;
+
+    use super::*;
+    use crate::model::SystemClock;
+
+    async fn say(address: SocketAddr, text: &str) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        // The server may refuse before everything is said, which ends the connection.
+        let _ = stream.write_all(text.as_bytes()).await;
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer).await;
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    fn post(path: &str, body: &str) -> String {
+        let length = body.len();
+        format!(
+            "POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n\
+             content-length: {length}\r\n\r\n{body}"
+        )
+    }
+
+    #[test]
+    fn answers_over_a_socket_and_outlives_bad_requests() {
+        let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let emulator = Emulator::bind(Options::default(), Arc::new(SystemClock)).await.unwrap();
+            let address = emulator.address();
+            let environment = emulator.environment();
+            let find = |name: &str| environment.iter().find(|(key, _)| *key == name).unwrap().1.clone();
+            assert_eq!(find("TOKMAN_SQUARE_BASE_URL"), format!("http://{address}/square"));
+            assert_eq!(find("TOKMAN_WIX_BASE_URL"), format!("http://{address}/wix"));
+            let serving = tokio::spawn(emulator.serve());
+
+            assert!(say(address, "rubbish\r\n\r\n").await.starts_with("HTTP/1.1 400"));
+            let large = say(address, &post("/square/oauth2/token", &" ".repeat(MAX_BODY + 1))).await;
+            assert!(large.starts_with("HTTP/1.1 413"), "{large}");
+            let id = find("TOKMAN_WIX_CLIENT_ID");
+            let body = format!("{{\"clientId\":\"{id}\",\"grantType\":\"anonymous\"}}");
+            let answer = say(address, &post("/wix/oauth2/token", &body)).await;
+            assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("OauthNG.JWS."), "{answer}");
+
+            serving.abort();
+            assert!(serving.await.unwrap_err().is_cancelled());
+            assert!(TcpStream::connect(address).await.is_err());
+        });
+    }
+
+    #[test]
+    fn says_which_port_it_could_not_have() {
+        let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let first = Emulator::bind(Options::default(), Arc::new(SystemClock)).await.unwrap();
+            let options = Options { port: first.address().port(), ..Options::default() };
+            let error = Emulator::bind(options, Arc::new(SystemClock)).await.unwrap_err();
+            assert_eq!(error.to_string(), format!("cannot listen on 127.0.0.1:{}", first.address().port()));
+        });
+    }
+}

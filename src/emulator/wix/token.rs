@@ -50,13 +50,13 @@ pub(super) fn obtain(wix: &mut Wix, call: &Call, house: &mut House) -> Result<Va
         "anonymous" => {
             authenticate(wix, either(&body, "client_id", "clientId")?, None)?;
             let subject = Subject { identity: Identity::Visitor, id: house.random.guid() };
-            Ok(authorized(wix, subject, true, call.now, house))
+            Ok(authorized(wix, &subject, true, call.now, house))
         }
         "authorization_code" => {
             authenticate(wix, either(&body, "client_id", "clientId")?, None)?;
             let login = claim_login(wix, &body, call.now)?;
             let subject = Subject { identity: Identity::Member, id: wix.member_id.clone() };
-            Ok(authorized(wix, subject, login.offline, call.now, house))
+            Ok(authorized(wix, &subject, login.offline, call.now, house))
         }
         "refresh_token" => refresh(wix, &body, call.now, house),
         _ => Err(oauth("unsupported_grant_type", "the grant type is not supported")),
@@ -98,10 +98,10 @@ fn refresh(wix: &mut Wix, body: &Response, now: Timestamp, house: &mut House) ->
     Ok(answer(wix, &subject, Some(successor), now, house))
 }
 
-fn authorized(wix: &mut Wix, subject: Subject, offline: bool, now: Timestamp, house: &mut House) -> Value {
+fn authorized(wix: &mut Wix, subject: &Subject, offline: bool, now: Timestamp, house: &mut House) -> Value {
     let refresh = Refresh { subject: subject.clone(), legacy: false };
     let token = offline.then(|| wix.ledger.mint_refresh(refresh, now, &mut house.random));
-    answer(wix, &subject, token, now, house)
+    answer(wix, subject, token, now, house)
 }
 
 fn answer(wix: &mut Wix, subject: &Subject, refresh: Option<String>, now: Timestamp, house: &mut House) -> Value {
