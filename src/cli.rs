@@ -20,7 +20,9 @@ const STYLES: Styles = Styles::styled()
 /// Keeps OAuth tokens for Square and Wix: obtains, refreshes, revokes and prints them, and never loses a grant
 #[derive(Debug, Parser)]
 #[command(version, styles = STYLES, propagate_version = true, subcommand_required = true, arg_required_else_help = true)]
-#[command(after_help = "Try it without an account:\n  tokman emulator --demo\n\nExit codes: 0 ok, 2 usage, 3 config, 4 not found, 5 needs login, 6 rejected, 7 try again, 8 store, 10 not saved")]
+#[command(
+    after_help = "Try it without an account:\n  tokman emulator --demo\n\nExit codes: 0 ok, 2 usage, 3 config, 4 not found, 5 needs login, 6 rejected, 7 try again, 8 store, 10 not saved"
+)]
 pub struct Cli {
     /// Options of every command.
     #[command(flatten)]
@@ -47,7 +49,15 @@ pub struct GlobalArgs {
     #[arg(long, global = true, value_name = "URL")]
     pub store: Option<String>,
     /// What to print
-    #[arg(short, long, global = true, value_name = "FORMAT", value_enum, hide_possible_values = true, long_help = "What to print: json (the provider's response as it came), token, header (an HTTP header), env (a shell assignment) or none")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "FORMAT",
+        value_enum,
+        hide_possible_values = true,
+        long_help = "What to print: json (the provider's response as it came), token, header (an HTTP header), env (a shell assignment) or none"
+    )]
     pub output: Option<Format>,
     /// Print nothing but errors, and what the command is for
     #[arg(short, long, global = true)]
@@ -59,7 +69,15 @@ pub struct GlobalArgs {
     #[arg(long, global = true, value_name = "text|json", value_enum, hide_possible_values = true)]
     pub log_format: Option<LogFormat>,
     /// Colours: auto, always, never [env: NO_COLOR, CLICOLOR_FORCE]
-    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value = "auto", hide_possible_values = true, hide_default_value = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        value_enum,
+        default_value = "auto",
+        hide_possible_values = true,
+        hide_default_value = true
+    )]
     pub color: ColorWhen,
     /// The whole budget of one exchange with the provider, its retries included
     #[arg(long, global = true, value_name = "DURATION", default_value = "30s", value_parser = duration::parse)]

@@ -95,3 +95,9 @@ pub fn trusted_certificates() -> Option<(Option<PathBuf>, Option<PathBuf>)> {
 fn os(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
 }
+
+/// The names of all variables that are set and that only tokman reads: `TOKMAN_…`.
+#[expect(clippy::disallowed_methods, reason = "this is the module that everything else is told to use")]
+pub fn our_names() -> impl Iterator<Item = OsString> {
+    std::env::vars_os().map(|(name, _)| name).filter(|name| name.as_encoded_bytes().starts_with(b"TOKMAN_"))
+}

@@ -127,6 +127,19 @@ pub enum WixMode {
     HeadlessAdmin,
 }
 
+impl WixMode {
+    /// The word in the config file.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::App => "app",
+            Self::Legacy => "legacy",
+            Self::Headless => "headless",
+            Self::HeadlessAdmin => "headless-admin",
+        }
+    }
+}
+
 impl FileConfig {
     /// Loads the file; the defaults where there is none.
     ///

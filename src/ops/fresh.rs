@@ -185,6 +185,8 @@ impl Broker {
                 self.store_or_rescue(key, lease, reservation, &next).await?;
                 Ok(outcome(next, Source::Provider))
             }
+            // A refused renewal says nothing about the refresh token.
+            Err(error) if matches!(how, How::Renew) => Err(error),
             Err(error) => Err(self.after_refusal(key, issuer, lease, record, error).await),
         }
     }

@@ -115,6 +115,9 @@ pub enum Error {
     /// A login that does not fit: an address of another login, none pending, too old.
     #[error("{0}")]
     Login(String),
+    /// A rescue file that does not fit: none there, or something better is stored.
+    #[error("{0}")]
+    Rescue(String),
     /// The system refused something that always works.
     #[error("{0}")]
     System(String),

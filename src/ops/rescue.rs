@@ -1,15 +1,18 @@
 //! The last resort: a record that the store would not take goes to a private file elsewhere, so that the grant in it
 //! is not lost.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
 use crate::config::paths;
 use crate::fsutil::{self, FsError};
 use crate::model::Key;
-use crate::ops::Error;
+use crate::ops::{Broker, Error};
 use crate::store::Record;
+
+/// The most that is read of a rescue file.
+const LIMIT: u64 = 4 << 20;
 
 /// Writes a record to the first place that takes it and tells where.
 ///
@@ -32,4 +35,37 @@ pub fn save(key: &Key, record: &Record, now: Timestamp) -> Result<PathBuf, Error
     }
     let why = last.unwrap_or_else(|| FsError::io("find", &PathBuf::from(&name))(std::io::ErrorKind::NotFound.into()));
     Err(Error::Lost { key: key.clone(), why })
+}
+
+impl Broker {
+    /// Stores a rescued record, then removes its file.
+    ///
+    /// # Errors
+    /// A file that is no record of this key; a stored record that is newer or of another account, unless `replace`.
+    pub async fn bring_back(&self, key: &Key, path: &Path, replace: bool) -> Result<(), Error> {
+        let bytes = fsutil::read_private(path, LIMIT).map_err(|error| Error::Store(error.into()))?;
+        let Some(bytes) = bytes else {
+            return Err(Error::Rescue(format!("there is no file {}", path.display())));
+        };
+        let rescued = Record::parse(&bytes, key, path, None)?;
+        let mut lease = self.store.lease(key, self.lease_wait()).await?;
+        let lease = lease.as_mut();
+        let stored = match lease.get().await {
+            Ok(stored) => stored,
+            Err(_) if replace => None,
+            Err(error) => return Err(error.into()),
+        };
+        if let Some(stored) = stored.as_ref().filter(|_| !replace) {
+            let newer = stored.generation >= rescued.generation;
+            let other = stored.token.account != rescued.token.account;
+            if newer || other {
+                let what = if other { "a token of another account" } else { "a newer token" };
+                return Err(Error::Rescue(format!("{key} holds {what}; --replace overwrites it")));
+            }
+        }
+        let generation = stored.map_or(0, |stored| stored.generation).max(rescued.generation) + 1;
+        self.put(key, lease, &Record { generation, ..rescued }).await?;
+        fsutil::remove(path, true).map_err(|error| Error::Store(error.into()))?;
+        Ok(())
+    }
 }

@@ -1,5 +1,6 @@
 //! What reaches stdout. Data only; a closed pipe is not an error.
 
+pub mod log;
 pub mod response;
 pub mod table;
 
@@ -35,13 +36,26 @@ impl Printer {
         if self.quiet { Ok(()) } else { self.essential(text) }
     }
 
+    /// Prints what `--quiet` silences, without a line break.
+    ///
+    /// # Errors
+    /// Where stdout takes nothing more; a closed pipe is no error.
+    pub fn fragment(&self, text: &str) -> Result<(), OutputError> {
+        if self.quiet { Ok(()) } else { self.write(text, "") }
+    }
+
     /// Prints what the command is for, with a line break, also when quiet.
     ///
     /// # Errors
     /// Where stdout takes nothing more; a closed pipe is no error.
     pub fn essential(&self, text: &str) -> Result<(), OutputError> {
+        self.write(text, "\n")
+    }
+
+    fn write(&self, text: &str, end: &str) -> Result<(), OutputError> {
         let mut out = AutoStream::new(io::stdout().lock(), self.color);
-        let written = out.write_all(text.as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
+        let written =
+            out.write_all(text.as_bytes()).and_then(|()| out.write_all(end.as_bytes())).and_then(|()| out.flush());
         match written {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(OutputError(error)),
             _ => Ok(()),

@@ -1,0 +1,113 @@
+//! `tokman config`: where the settings are, what they are, and a template for them.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use crate::config::{Origin, ProviderSettings, SecretSource, Setting, Settings, StoreUrl, config_file};
+use crate::context::Context;
+use crate::model::response;
+use crate::output::response::Format;
+use crate::output::table;
+
+/// The commented template.
+const TEMPLATE: &str = include_str!("config/template.toml");
+
+/// Shows where settings are, what they are, and a template for them
+#[derive(Debug, Args)]
+pub struct ConfigArgs {
+    #[command(subcommand)]
+    what: What,
+}
+
+/// What to show.
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Prints the path of the config file
+    Path,
+    /// Prints a commented template for the config file
+    #[command(after_help = "Example:\n  tokman config init > \"$(tokman config path)\"")]
+    Init,
+    /// Prints the settings and where each came from; never a secret
+    Show,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// What is wrong with the settings.
+pub fn run(context: &Context, args: &ConfigArgs) -> anyhow::Result<ExitCode> {
+    let format = context.format(&[Format::Json, Format::None])?;
+    match args.what {
+        // The path is told also where the file is broken: it is asked for to mend it.
+        What::Path => {
+            let dir = crate::config::paths::config_dir(context.global.config_dir.clone())?;
+            context.printer.line(&config_file(&dir).display().to_string())?;
+        }
+        What::Init => context.printer.line(TEMPLATE.trim_end())?,
+        What::Show => {
+            let settings = context.settings(None)?;
+            let shown = all(&settings)?;
+            if format == Some(Format::Json) {
+                let members: serde_json::Map<String, Value> = shown
+                    .into_iter()
+                    .map(|(name, value, origin)| (name, json!({ "value": value, "origin": origin })))
+                    .collect();
+                context.printer.line(&response::pretty(&members))?;
+            } else {
+                let rows = shown.into_iter().map(|(name, value, origin)| vec![name, value, origin]).collect();
+                context.printer.line(&table::table(&["SETTING", "VALUE", "FROM"], rows))?;
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Name, value and origin of every setting.
+fn all(settings: &Settings) -> anyhow::Result<Vec<(String, String, String)>> {
+    let StoreUrl::File(tokens) = &settings.store.value;
+    let mut shown = vec![
+        ("config_dir".to_owned(), settings.config_dir.display().to_string(), String::new()),
+        entry("profile", &settings.profile, |profile| profile.to_string()),
+        entry("min_ttl", &settings.min_ttl, |ttl| format!("{}s", ttl.as_secs())),
+        ("store".to_owned(), format!("file:{}", tokens.display()), settings.store.origin.to_string()),
+    ];
+    if let Some(provider) = &settings.provider {
+        shown.push(entry("provider", provider, ToString::to_string));
+    }
+    let names = match &settings.provider {
+        Some(provider) => vec![provider.value.to_string()],
+        None => settings.known_providers(),
+    };
+    for name in names {
+        shown.extend(of_provider(&settings.provider(&name.parse()?)?));
+    }
+    Ok(shown)
+}
+
+fn of_provider(provider: &ProviderSettings) -> Vec<(String, String, String)> {
+    let name = |key: &str| format!("{}.{key}", provider.name);
+    let mut shown = vec![entry(&name("base_url"), &provider.base_url, ToString::to_string)];
+    shown.extend(provider.client_id.as_ref().map(|id| entry(&name("client_id"), id, Clone::clone)));
+    if !provider.client_secret.value.is_empty() {
+        shown.push(entry(&name("client_secret"), &provider.client_secret, |sources| {
+            sources.iter().map(SecretSource::describe).collect::<Vec<_>>().join(", else ")
+        }));
+    }
+    shown.extend(provider.instance_id.as_ref().map(|id| entry(&name("instance_id"), id, Clone::clone)));
+    shown.extend(provider.mode.as_ref().map(|mode| entry(&name("mode"), mode, |mode| mode.as_str().to_owned())));
+    if provider.scopes.origin != Origin::Default {
+        shown.push(entry(&name("scopes"), &provider.scopes, |scopes| scopes.join(" ")));
+    }
+    shown.extend(provider.redirect_uri.as_ref().map(|uri| entry(&name("redirect_uri"), uri, ToString::to_string)));
+    if provider.seed.is_some() {
+        let variable = crate::env::Name::RefreshToken.of(&provider.name);
+        shown.push((name("refresh_token"), "a value, used while nothing is stored".to_owned(), variable));
+    }
+    shown
+}
+
+fn entry<T>(name: &str, setting: &Setting<T>, show: impl FnOnce(&T) -> String) -> (String, String, String) {
+    (name.to_owned(), crate::model::text::escape(&show(&setting.value), 300), setting.origin.to_string())
+}

@@ -1,0 +1,137 @@
+//! `tokman emulator`: a local Square and Wix, for trials and tests.
+
+mod demo;
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args;
+
+use crate::context::Context;
+use crate::emulator::{Emulator, Options};
+use crate::env;
+use crate::exit::Usage;
+use crate::model::duration;
+use crate::ops;
+
+/// The port where no other is asked for and nobody else has to know it.
+const PORT: u16 = 8918;
+
+/// Runs a local Square and Wix for trials and tests
+///
+/// Serves both providers' OAuth endpoints on 127.0.0.1, with their strictness and their error bodies, for one invented
+/// application. Prints the environment to use and serves until it is stopped; with a command, runs that in the
+/// environment and ends with its exit code.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  tokman emulator --demo\n  tokman emulator --auto-approve -- sh -c 'tokman token -p wix'\n  tokman emulator --port 9000 --expires-in 60s --fail-rate 0.2"
+)]
+pub struct EmulatorArgs {
+    /// The port on 127.0.0.1; 0 takes any that is free [default: 8918, with a command or --demo any]
+    #[arg(long, value_name = "N")]
+    port: Option<u16>,
+    /// Consent without showing a page
+    #[arg(long)]
+    auto_approve: bool,
+    /// Hold every answer back for this long
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "0s", hide_default_value = true)]
+    latency: Duration,
+    /// The life of every access token, instead of the providers' own
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    expires_in: Option<Duration>,
+    /// Replace every refresh token at each use
+    #[arg(long)]
+    rotate: bool,
+    /// The share of requests that are answered with 503
+    #[arg(long, value_name = "0..1", value_parser = share, default_value = "0", hide_default_value = true)]
+    fail_rate: f64,
+    /// Walk through obtain, refresh, renew, token, status and revoke against it
+    #[arg(long, conflicts_with = "command")]
+    demo: bool,
+    /// A command to run in the emulator's environment
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    text.parse::<f64>()
+        .ok()
+        .filter(|share| (0.0..=1.0).contains(share))
+        .ok_or_else(|| "a number from 0 to 1".to_owned())
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Where the port is taken, or the command cannot be run.
+pub fn run(context: &Context, args: EmulatorArgs) -> anyhow::Result<ExitCode> {
+    context.format(&[])?;
+    let alone = args.command.is_empty() && !args.demo;
+    let options = Options {
+        port: args.port.unwrap_or(if alone { PORT } else { 0 }),
+        auto_approve: args.auto_approve || args.demo,
+        latency: args.latency,
+        expires_in: args.expires_in,
+        rotate: args.rotate,
+        fail_rate: args.fail_rate,
+    };
+    let runtime = ops::runtime()?;
+    let bound = runtime.block_on(Emulator::bind(options, Arc::clone(&context.clock)));
+    let emulator = bound.map_err(|error| {
+        let error = anyhow::Error::from(error);
+        Usage::new(format!("{error:#}")).hint("tokman emulator --port 0    # any port that is free")
+    })?;
+    let environment = emulator.environment();
+    if alone {
+        for (name, value) in &environment {
+            context.printer.essential(&format!("{name}={value}"))?;
+        }
+        context.printer.note(&format!("Serving on http://{} until it is stopped (Ctrl-C).", emulator.address()));
+        runtime.block_on(emulator.serve())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    // The server has this thread's runtime to itself; what talks to it waits in the main thread.
+    std::thread::spawn(move || {
+        if let Err(error) = runtime.block_on(emulator.serve()) {
+            log::error!("the emulator ended: {error}");
+        }
+    });
+    let home =
+        tempfile::Builder::new().prefix("tokman-emulator-").tempdir().context("cannot make a temporary directory")?;
+    if args.demo {
+        return demo::run(context, &environment, home.path());
+    }
+    let Some((program, rest)) = args.command.split_first() else {
+        return Ok(ExitCode::SUCCESS);
+    };
+    // Ctrl-C is the command's to honour: the temporary directory goes away after it.
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)))?;
+    }
+    let mut command = Command::new(program);
+    command.args(rest);
+    in_environment(&mut command, &environment, home.path());
+    let status = command.status().map_err(|error| Usage::new(format!("cannot run {}: {error}", program.display())))?;
+    Ok(exit_code(status))
+}
+
+/// Gives a command the emulator's environment, and nothing of the settings that tokman has otherwise.
+fn in_environment(command: &mut Command, environment: &[(&'static str, String)], home: &Path) {
+    for name in env::our_names() {
+        command.env_remove(name);
+    }
+    command.envs(environment.iter().map(|(name, value)| (name, value)));
+    command.env(env::CONFIG_DIR, home.join("config"));
+}
+
+/// A child's exit code; as shells have it, 128 and its number for a signal.
+fn exit_code(status: std::process::ExitStatus) -> ExitCode {
+    use std::os::unix::process::ExitStatusExt as _;
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1);
+    ExitCode::from(u8::try_from(code).unwrap_or(1))
+}

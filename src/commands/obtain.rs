@@ -1,0 +1,234 @@
+//! `tokman obtain`: the first token of a key.
+
+use std::io::{self, IsTerminal as _, Read as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Args, ValueHint};
+use url::Url;
+
+use crate::cli::ApplicationArgs;
+use crate::config::settings;
+use crate::context::Context;
+use crate::exit::Usage;
+use crate::fsutil;
+use crate::model::{Grant, Key, Secret};
+use crate::ops::login::Pending;
+use crate::ops::{self, Broker, Issuer};
+use crate::output::response::{Format, Json, render};
+use crate::provider::{Wanted, pkce};
+
+/// The most that is read of a secret from stdin or a file, in bytes.
+const LIMIT: u64 = 64 << 10;
+
+/// Gets the first token of a key by a grant and stores it
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  tokman obtain -p square --no-browser\n  tokman obtain -p square --print-url       # then: tokman obtain -p square --code -\n  tokman obtain -p square --refresh-token - < refresh-token\n  tokman obtain -p wix --instance-id 2f0f…  # client credentials"
+)]
+pub struct ObtainArgs {
+    /// The authorization code or the redirected address, or - for stdin
+    #[arg(long, value_name = "CODE|-", group = "grant")]
+    code: Option<String>,
+    /// A file with the PKCE verifier of the code, or - for stdin
+    #[arg(long, value_name = "PATH|-", value_hint = ValueHint::FilePath, requires = "code")]
+    code_verifier_file: Option<PathBuf>,
+    /// The application's own credentials; implied by an instance id for Wix
+    #[arg(long, group = "grant")]
+    client_credentials: bool,
+    /// Square: an access token of the time before refresh tokens, on stdin
+    #[arg(long, value_name = "-", value_parser = ["-"], hide_possible_values = true, group = "grant")]
+    migration_token: Option<String>,
+    /// A refresh token obtained elsewhere, on stdin
+    #[arg(long, value_name = "-", value_parser = ["-"], hide_possible_values = true, group = "grant")]
+    refresh_token: Option<String>,
+    /// Print the address to open, and read the redirected address or the code from stdin
+    #[arg(long, group = "grant")]
+    no_browser: bool,
+    /// Print the address to open and stop; --code finishes within ten minutes
+    #[arg(long, group = "grant")]
+    print_url: bool,
+    /// The redirect address that is registered with the provider
+    #[arg(long, value_name = "URL")]
+    redirect_uri: Option<String>,
+    /// The port of the default redirect address, http://localhost:PORT/callback
+    #[arg(long, value_name = "N", default_value_t = 8917)]
+    port: u16,
+    /// Scopes to ask for; repeat or separate by blanks
+    #[arg(long, value_name = "SCOPE", value_delimiter = ' ')]
+    scope: Vec<String>,
+    /// Square: an access token of 24 hours instead of 30 days
+    #[arg(long)]
+    short_lived: bool,
+    /// Overwrite a live token of another account
+    #[arg(long)]
+    replace: bool,
+    #[command(flatten)]
+    application: ApplicationArgs,
+}
+
+/// One run of the command.
+struct Run<'a> {
+    context: &'a Context,
+    args: &'a ObtainArgs,
+    key: Key,
+    issuer: Issuer,
+    broker: Broker,
+    /// Where pending logins are.
+    logins: PathBuf,
+    scopes: Vec<String>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Why there is no token. A refused grant leaves what is stored as it was.
+pub fn run(context: &Context, args: &ObtainArgs) -> anyhow::Result<ExitCode> {
+    let format = context.format(&[Format::Json, Format::Token, Format::Header, Format::Env, Format::None])?;
+    let settings = context.settings(Some(&args.application))?;
+    let key = context.key(&settings)?;
+    let issuer = context.issuer(&settings, &key)?;
+    let asked: Vec<String> = args.scope.iter().filter(|scope| !scope.is_empty()).cloned().collect();
+    let scopes = if asked.is_empty() { issuer.settings().scopes.value.clone() } else { asked };
+    let broker = context.broker(&settings);
+    let run = Run { context, args, key, issuer, broker, logins: settings.config_dir.join("logins"), scopes };
+    let Some(grant) = run.grant()? else {
+        return Ok(ExitCode::SUCCESS);
+    };
+    let wanted = Wanted { scopes: run.scopes.clone(), short_lived: args.short_lived };
+    let obtained = run.broker.obtain(&run.key, &run.issuer, &grant, &wanted, args.replace);
+    let outcome = ops::runtime()?.block_on(obtained)?;
+    if matches!(grant, Grant::Code { .. }) {
+        Pending::forget(&run.logins, &run.key);
+    }
+    let kind = run.issuer.settings().kind;
+    if let Some(text) = render(&run.key, kind, &outcome, format.unwrap_or(Format::Json), Json::Response)? {
+        context.printer.line(&text)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Run<'_> {
+    /// The grant that the options name; `None` where all there was to do is done.
+    fn grant(&self) -> anyhow::Result<Option<Grant>> {
+        let args = self.args;
+        if args.print_url {
+            let (address, pending) = self.begin()?;
+            pending.save(&self.logins, &self.key)?;
+            self.context.printer.essential(address.as_str())?;
+            return Ok(None);
+        }
+        if args.no_browser {
+            return self.ask_for_redirect().map(Some);
+        }
+        if let Some(code) = &args.code {
+            return self.code(code).map(Some);
+        }
+        if args.refresh_token.is_some() {
+            return Ok(Some(Grant::Refresh { refresh_token: self.read_stdin("refresh token")? }));
+        }
+        if args.migration_token.is_some() {
+            return Ok(Some(Grant::Migration { access_token: self.read_stdin("access token")? }));
+        }
+        if args.client_credentials || self.issuer.mints() {
+            return Ok(Some(Grant::ClientCredentials { account: None }));
+        }
+        if io::stdin().is_terminal() && io::stderr().is_terminal() {
+            return self.ask_for_redirect().map(Some);
+        }
+        Err(Usage::new("there is no terminal for a login, and no option names a grant")
+            .hint(format!("tokman obtain --provider {} --refresh-token - < file, or --code CODE, --client-credentials, --migration-token -", self.key.provider))
+            .into())
+    }
+
+    fn begin(&self) -> anyhow::Result<(Url, Pending)> {
+        let configured = self.issuer.settings().redirect_uri.as_ref().map(|setting| setting.value.clone());
+        let redirect_uri = match (&self.args.redirect_uri, configured) {
+            (Some(text), _) => {
+                settings::redirect_uri(text).map_err(|why| Usage::new(format!("--redirect-uri {why}")))?
+            }
+            (None, Some(configured)) => configured,
+            (None, None) => Url::parse(&format!("http://localhost:{}/callback", self.args.port))?,
+        };
+        let begun = self.broker.begin_login(&self.issuer, redirect_uri, self.scopes.clone());
+        Ok(ops::runtime()?.block_on(begun)?)
+    }
+
+    /// Shows the address and waits for what the browser ends at.
+    fn ask_for_redirect(&self) -> anyhow::Result<Grant> {
+        let (address, pending) = self.begin()?;
+        // Not silenced by --quiet: without it nothing goes on.
+        let printer = &self.context.printer;
+        printer.complain(&format!("Open this address in a browser and consent:\n\n  {address}\n"));
+        printer.complain(&format!(
+            "The browser then goes to {}, which need not load. Paste the address it shows, or the code:",
+            pending.redirect_uri
+        ));
+        let pasted = read_line(io::stdin())?;
+        Ok(pending.grant(&self.issuer, &pasted)?)
+    }
+
+    /// The grant of a code, or of a redirected address, with what a pending login remembers of it.
+    fn code(&self, code: &str) -> anyhow::Result<Grant> {
+        let code = if code == "-" { self.read_stdin("code or redirected address")? } else { Secret::new(code) };
+        let now = self.context.clock.now();
+        let pending = Pending::load(&self.logins, &self.key, &self.issuer, now)?;
+        let code_verifier = self.args.code_verifier_file.as_deref().map(|path| self.read_verifier(path)).transpose()?;
+        if let Some(pending) = pending.filter(|_| code_verifier.is_none() && self.args.redirect_uri.is_none()) {
+            return Ok(pending.grant(&self.issuer, &code)?);
+        }
+        if code.expose().contains("://") {
+            return Err(Usage::new(
+                "no login waits for this address: it was begun elsewhere, is finished, or is older than ten minutes",
+            )
+            .hint(format!("tokman obtain --provider {} --print-url", self.key.provider))
+            .into());
+        }
+        Ok(Grant::Code { code, redirect_uri: self.args.redirect_uri.clone(), code_verifier, account: None })
+    }
+
+    fn read_verifier(&self, path: &Path) -> anyhow::Result<Secret> {
+        let verifier = if path == Path::new("-") {
+            if self.args.code.as_deref() == Some("-") {
+                return Err(Usage::new("stdin cannot be both the code and the verifier").into());
+            }
+            self.read_stdin("code verifier")?
+        } else {
+            let bytes = fsutil::read_private(path, LIMIT).map_err(crate::config::ConfigError::from)?;
+            let bytes = bytes.ok_or_else(|| Usage::new(format!("there is no file {}", path.display())))?;
+            Secret::new(String::from_utf8_lossy(&bytes).trim())
+        };
+        if pkce::is_verifier(verifier.expose()) {
+            Ok(verifier)
+        } else {
+            Err(Usage::new("a code verifier has 43 to 128 letters, digits, '-', '.', '_' or '~' (RFC 7636)").into())
+        }
+    }
+
+    /// A secret from stdin, without an echo where that is a terminal.
+    fn read_stdin(&self, what: &str) -> anyhow::Result<Secret> {
+        if self.args.application.client_secret_file.as_deref() == Some(Path::new("-")) {
+            return Err(Usage::new(format!("stdin cannot be both the client secret and the {what}")).into());
+        }
+        let secret = if io::stdin().is_terminal() {
+            let text = rpassword::prompt_password(format!("{what}: ")).context("cannot read from the terminal")?;
+            Secret::new(text.trim())
+        } else {
+            let mut text = zeroize::Zeroizing::new(String::new());
+            io::stdin().take(LIMIT).read_to_string(&mut text).context("cannot read stdin")?;
+            Secret::new(text.trim())
+        };
+        if secret.is_empty() {
+            return Err(Usage::new(format!("stdin has no {what}")).into());
+        }
+        Ok(secret)
+    }
+}
+
+/// One line, trimmed.
+fn read_line(stdin: io::Stdin) -> anyhow::Result<Secret> {
+    let mut line = zeroize::Zeroizing::new(String::new());
+    io::BufRead::read_line(&mut stdin.lock().take(LIMIT), &mut line).context("cannot read stdin")?;
+    Ok(Secret::new(line.trim()))
+}

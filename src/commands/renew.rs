@@ -1,0 +1,45 @@
+//! `tokman renew`: Square's RenewToken, for whoever still finds it answered.
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use crate::cli::ApplicationArgs;
+use crate::config::ProviderKind;
+use crate::context::Context;
+use crate::ops;
+use crate::ops::fresh::{Demand, How};
+use crate::output::response::{Format, Json, render};
+
+/// Extends an access token without a refresh token (Square's retired RenewToken)
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  tokman renew -p square\n  tokman obtain -p square --migration-token - < old-access-token   # what replaces it"
+)]
+pub struct RenewArgs {
+    #[command(flatten)]
+    application: ApplicationArgs,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Why there is no new token.
+pub fn run(context: &Context, args: &RenewArgs) -> anyhow::Result<ExitCode> {
+    let format = context.format(&[Format::Json, Format::Token, Format::Header, Format::Env, Format::None])?;
+    let settings = context.settings(Some(&args.application))?;
+    let key = context.key(&settings)?;
+    let issuer = context.issuer(&settings, &key)?;
+    let broker = context.broker(&settings);
+    let kind = issuer.settings().kind;
+    if kind == ProviderKind::Square {
+        context.warn(
+            "Square retired RenewToken on 2024-04-17: it may be gone at any time; 'tokman refresh' is what replaces it",
+        );
+    }
+    let outcome = ops::runtime()?.block_on(broker.fresh(&key, &issuer, Demand::NewOfOurOwn, How::Renew))?;
+    if let Some(text) = render(&key, kind, &outcome, format.unwrap_or(Format::Json), Json::Response)? {
+        context.printer.line(&text)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

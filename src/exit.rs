@@ -1,0 +1,292 @@
+//! The one place where errors become words, hints and exit codes. Nothing else prints an error.
+
+use std::fmt::Write as _;
+
+use serde_json::{Map, Value, json};
+use thiserror::Error;
+
+use crate::cli::LogFormat;
+use crate::config::ConfigError;
+use crate::model::Key;
+use crate::model::text::escape;
+use crate::ops::Error;
+use crate::output::response::UnprintableToken;
+use crate::output::{OutputError, Printer};
+use crate::provider::{Need, ProviderError, Refusal, RefusalClass};
+use crate::store::StoreError;
+
+/// What a run ended with, for whoever has to act. The numbers are public.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Code {
+    /// Unforeseen.
+    Internal = 1,
+    /// Wrong options.
+    Usage = 2,
+    /// A setting, or a secret's file.
+    Config = 3,
+    /// Nothing stored for the key.
+    NotFound = 4,
+    /// The grant is dead.
+    NeedsLogin = 5,
+    /// The provider refused, or cannot do this.
+    Rejected = 6,
+    /// It will pass.
+    TryAgain = 7,
+    /// The store; nothing was spent.
+    Store = 8,
+    /// Some of many keys failed.
+    Partial = 9,
+    /// The provider answered, and the answer is not in the store.
+    NotSaved = 10,
+}
+
+impl Code {
+    /// The code's name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Internal => "internal",
+            Self::Usage => "usage",
+            Self::Config => "config",
+            Self::NotFound => "not_found",
+            Self::NeedsLogin => "needs_login",
+            Self::Rejected => "rejected",
+            Self::TryAgain => "try_again",
+            Self::Store => "store",
+            Self::Partial => "partial",
+            Self::NotSaved => "not_saved",
+        }
+    }
+}
+
+/// A command that cannot be run as it was written.
+#[derive(Debug, Error)]
+#[error("{message}")]
+pub struct Usage {
+    message: String,
+    hint: Option<String>,
+}
+
+impl Usage {
+    /// What is wrong with the command.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: None }
+    }
+
+    /// The same with a command that would do.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+/// An error taken apart for printing.
+struct Report<'a> {
+    code: Code,
+    message: String,
+    causes: Vec<String>,
+    hint: Option<String>,
+    refusal: Option<&'a Refusal>,
+}
+
+/// Prints an error and tells the exit code.
+pub fn report(error: &anyhow::Error, key: Option<&Key>, format: LogFormat, printer: &Printer) -> Code {
+    let report = take_apart(error, key);
+    match format {
+        LogFormat::Text => printer.complain(&text(&report)),
+        LogFormat::Json => printer.complain(&object(&report, key)),
+    }
+    report.code
+}
+
+fn take_apart<'a>(error: &'a anyhow::Error, key: Option<&Key>) -> Report<'a> {
+    let (code, hint) = if let Some(error) = error.downcast_ref::<Error>() {
+        (code_of(error), hint_of(error, key))
+    } else if let Some(error) = error.downcast_ref::<ConfigError>() {
+        (code_of_config(error), error.remedy())
+    } else if let Some(error) = error.downcast_ref::<StoreError>() {
+        (code_of_store(error), hint_of_store(error))
+    } else if let Some(usage) = error.downcast_ref::<Usage>() {
+        (Code::Usage, usage.hint.clone())
+    } else if error.is::<UnprintableToken>() {
+        (Code::Rejected, None)
+    } else if error.is::<OutputError>() {
+        (Code::Internal, None)
+    } else {
+        (Code::Internal, Some("this should not happen; please report it".to_owned()))
+    };
+    let message = error.to_string();
+    let mut causes: Vec<String> = Vec::new();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        let said = message.contains(&cause) || causes.iter().any(|earlier| earlier.contains(&cause));
+        if !said {
+            causes.push(cause);
+        }
+    }
+    let refusal = match error.downcast_ref::<Error>() {
+        Some(Error::Provider(ProviderError::Refused(refusal))) => Some(refusal.as_ref()),
+        _ => None,
+    };
+    Report { code, message, causes, hint, refusal }
+}
+
+/// `error: …`, `  caused by: …`, `hint: …`.
+fn text(report: &Report<'_>) -> String {
+    let style = anstyle::Style::new().bold();
+    let red = style.fg_color(Some(anstyle::AnsiColor::Red.into()));
+    let cyan = style.fg_color(Some(anstyle::AnsiColor::Cyan.into()));
+    let mut text = format!("{red}error:{red:#} {}", line(&report.message));
+    for cause in &report.causes {
+        let _ = write!(text, "\n  caused by: {}", line(cause));
+    }
+    if let Some(hint) = &report.hint {
+        let _ = write!(text, "\n{cyan}hint:{cyan:#} {}", line(hint));
+    }
+    text
+}
+
+/// Nothing in a message drives the terminal, whatever it quotes.
+fn line(text: &str) -> String {
+    escape(text, 2000)
+}
+
+fn object(report: &Report<'_>, key: Option<&Key>) -> String {
+    let mut members = Map::new();
+    members.insert("level".into(), "error".into());
+    members.insert("code".into(), (report.code as u8).into());
+    members.insert("name".into(), report.code.name().into());
+    if let Some(key) = key {
+        members.insert("key".into(), key.to_string().into());
+    }
+    let message = std::iter::once(&report.message).chain(&report.causes).map(|text| line(text)).collect::<Vec<_>>();
+    members.insert("message".into(), message.join(": ").into());
+    if let Some(hint) = &report.hint {
+        members.insert("hint".into(), line(hint).into());
+    }
+    if let Some(refusal) = report.refusal {
+        let text = |text: &Option<crate::model::ServerText>| text.as_ref().map(ToString::to_string);
+        members.insert(
+            "provider".into(),
+            json!({
+                "status": refusal.status,
+                "code": text(&refusal.code),
+                "message": refusal.message.to_string(),
+                "request_id": text(&refusal.request_id),
+            }),
+        );
+    }
+    Value::Object(members).to_string()
+}
+
+fn code_of(error: &Error) -> Code {
+    match error {
+        Error::Config(error) => code_of_config(error),
+        Error::Provider(error) => code_of_provider(error),
+        Error::Store(error) => code_of_store(error),
+        Error::Net(crate::net::NetError::Setup(_)) | Error::Bound { .. } => Code::Config,
+        Error::Net(_) | Error::TooOld { .. } => Code::TryAgain,
+        Error::Shared { failure } if failure.class == Code::Rejected.name() => Code::Rejected,
+        Error::Shared { .. } => Code::TryAgain,
+        Error::NotFound { .. } => Code::NotFound,
+        Error::NeedsLogin { .. } => Code::NeedsLogin,
+        Error::NotSaved { .. } | Error::Lost { .. } | Error::OtherAccount { .. } => Code::NotSaved,
+        Error::Login(_) | Error::Rescue(_) => Code::Usage,
+        Error::System(_) => Code::Internal,
+    }
+}
+
+const fn code_of_config(error: &ConfigError) -> Code {
+    match error {
+        ConfigError::Usage(_) => Code::Usage,
+        ConfigError::NoHome
+        | ConfigError::Fs(_)
+        | ConfigError::Syntax { .. }
+        | ConfigError::Value { .. }
+        | ConfigError::NoProvider
+        | ConfigError::UnknownProvider { .. }
+        | ConfigError::Missing { .. }
+        | ConfigError::Secret { .. }
+        | ConfigError::NotInThisBuild(_) => Code::Config,
+    }
+}
+
+fn code_of_provider(error: &ProviderError) -> Code {
+    match error {
+        ProviderError::Refused(refusal) => match refusal.class {
+            RefusalClass::GrantDead => Code::NeedsLogin,
+            RefusalClass::Application | RefusalClass::Other => Code::Rejected,
+            RefusalClass::Passing => Code::TryAgain,
+        },
+        ProviderError::NoAnswer { .. } => Code::TryAgain,
+        ProviderError::Unusable { .. } | ProviderError::Unsupported { .. } => Code::Rejected,
+        ProviderError::Missing { need: Need::RefreshToken, .. } => Code::NeedsLogin,
+        ProviderError::Missing { need: Need::ClientSecret | Need::InstanceId, .. }
+        | ProviderError::Setting(_)
+        | ProviderError::NotSendable(_) => Code::Config,
+    }
+}
+
+const fn code_of_store(error: &StoreError) -> Code {
+    match error {
+        StoreError::Busy { .. } => Code::TryAgain,
+        StoreError::Fs(_) | StoreError::Damaged { .. } | StoreError::Newer { .. } | StoreError::NoLocks { .. } => {
+            Code::Store
+        }
+    }
+}
+
+fn hint_of(error: &Error, key: Option<&Key>) -> Option<String> {
+    let obtain = |key: &Key| format!("tokman obtain {}", options(key));
+    match error {
+        Error::Config(error) => error.remedy(),
+        Error::Provider(ProviderError::Refused(refusal)) => refusal.hint.clone().or_else(|| match refusal.class {
+            RefusalClass::GrantDead => key.map(obtain),
+            RefusalClass::Application => {
+                Some("check the client id and the client secret; the stored grant is kept".to_owned())
+            }
+            RefusalClass::Passing => Some("the stored grant is kept; try again later".to_owned()),
+            RefusalClass::Other => None,
+        }),
+        Error::Provider(ProviderError::Unsupported { hint, .. }) => hint.clone(),
+        Error::Provider(ProviderError::Missing { need: Need::RefreshToken, .. }) => key.map(obtain),
+        Error::Provider(_) => None,
+        Error::Store(error) => hint_of_store(error),
+        Error::Net(_) | Error::Shared { .. } => Some("the stored grant is kept; try again later".to_owned()),
+        Error::NotFound { key } | Error::NeedsLogin { key, .. } => Some(obtain(key)),
+        Error::Bound { key, .. } => Some(format!(
+            "use another profile (-n NAME) for the other application, or forget this one: tokman remove {}",
+            options(key)
+        )),
+        Error::TooOld { key, .. } => Some(format!("tokman refresh {}", options(key))),
+        Error::NotSaved { key, rescue, .. } | Error::OtherAccount { key, rescue, .. } => Some(format!(
+            "mend the store, then put it back: tokman import --rescue '{}' {}",
+            rescue.display(),
+            options(key)
+        )),
+        Error::Login(_) => key.map(|key| format!("begin again: tokman obtain {} --no-browser", options(key))),
+        Error::Lost { .. } | Error::Rescue(_) | Error::System(_) => None,
+    }
+}
+
+fn hint_of_store(error: &StoreError) -> Option<String> {
+    match error {
+        StoreError::Fs(error) => error.remedy(),
+        StoreError::Damaged { path, .. } => {
+            Some(format!("keep a copy, for a grant may be in it, then mend or remove it: {}", path.display()))
+        }
+        StoreError::Newer { .. } => Some("use the newer tokman".to_owned()),
+        StoreError::Busy { .. } => Some("try again; if it stays so, look for a tokman that hangs".to_owned()),
+        StoreError::NoLocks { .. } => Some("keep the tokens on a local disk: --store file:/path".to_owned()),
+    }
+}
+
+/// The options that name a key, as a command would have them.
+fn options(key: &Key) -> String {
+    if key.profile == crate::model::ProfileName::default() {
+        format!("--provider {}", key.provider)
+    } else {
+        format!("--provider {} --profile {}", key.provider, key.profile)
+    }
+}
