@@ -196,10 +196,11 @@ fn shipped(tokens: &[String]) -> Shipped {
             at = group_end(tokens, at + 1);
         }
         let is_use = tokens[at..].iter().take_while(|t| *t != ";" && *t != "{").any(|token| token == "use");
-        if let [module, name, end, ..] = &tokens[at..] {
-            if module == "mod" && end == ";" {
-                shipped.tests.push(name.clone());
-            }
+        if let [module, name, end, ..] = &tokens[at..]
+            && module == "mod"
+            && end == ";"
+        {
+            shipped.tests.push(name.clone());
         }
         at = item_end(tokens, at, is_use);
     }
