@@ -1,0 +1,6 @@
+//! The binary from outside: what it prints, sends, stores and exits with. Every file here is about one command or
+//! one promise; `support` is what they stand on.
+#![expect(clippy::expect_used, reason = "what a test cannot set up must fail it")]
+
+mod support;
+mod support_works;
