@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use anstream::ColorChoice;
 
-use crate::cli::{ApplicationArgs, ColorWhen, GlobalArgs};
 use crate::config::{Settings, StoreUrl};
 use crate::exit::Usage;
+use crate::flags::{ApplicationArgs, ColorWhen, GlobalArgs};
 use crate::model::{Clock, Key, SystemClock};
 use crate::net::Client;
 use crate::ops::{Broker, Issuer};

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value, json};
 use thiserror::Error;
 
-use crate::cli::LogFormat;
 use crate::config::ConfigError;
+use crate::flags::LogFormat;
 use crate::model::Key;
 use crate::model::text::escape;
 use crate::ops::Error;
@@ -92,6 +92,7 @@ struct Report<'a> {
 }
 
 /// Prints an error and tells the exit code.
+#[must_use]
 pub fn report(error: &anyhow::Error, key: Option<&Key>, format: LogFormat, printer: &Printer) -> Code {
     let report = take_apart(error, key);
     match format {
@@ -186,9 +187,8 @@ fn code_of(error: &Error) -> Code {
         Error::Provider(error) => code_of_provider(error),
         Error::Store(error) => code_of_store(error),
         Error::Net(crate::net::NetError::Setup(_)) | Error::Bound { .. } => Code::Config,
-        Error::Net(_) | Error::TooOld { .. } => Code::TryAgain,
         Error::Shared { failure } if failure.class == Code::Rejected.name() => Code::Rejected,
-        Error::Shared { .. } => Code::TryAgain,
+        Error::Net(_) | Error::TooOld { .. } | Error::Shared { .. } => Code::TryAgain,
         Error::NotFound { .. } => Code::NotFound,
         Error::NeedsLogin { .. } => Code::NeedsLogin,
         Error::NotSaved { .. } | Error::Lost { .. } | Error::OtherAccount { .. } => Code::NotSaved,
@@ -251,7 +251,6 @@ fn hint_of(error: &Error, key: Option<&Key>) -> Option<String> {
         }),
         Error::Provider(ProviderError::Unsupported { hint, .. }) => hint.clone(),
         Error::Provider(ProviderError::Missing { need: Need::RefreshToken, .. }) => key.map(obtain),
-        Error::Provider(_) => None,
         Error::Store(error) => hint_of_store(error),
         Error::Net(_) | Error::Shared { .. } => Some("the stored grant is kept; try again later".to_owned()),
         Error::NotFound { key } | Error::NeedsLogin { key, .. } => Some(obtain(key)),
@@ -266,7 +265,7 @@ fn hint_of(error: &Error, key: Option<&Key>) -> Option<String> {
             options(key)
         )),
         Error::Login(_) => key.map(|key| format!("begin again: tokman obtain {} --no-browser", options(key))),
-        Error::Lost { .. } | Error::Rescue(_) | Error::System(_) => None,
+        Error::Provider(_) | Error::Lost { .. } | Error::Rescue(_) | Error::System(_) => None,
     }
 }
 

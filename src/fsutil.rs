@@ -177,7 +177,7 @@ fn make_one_dir(path: &Path) -> Result<(), FsError> {
     match DirBuilder::new().mode(0o700).create(path) {
         // The umask may have taken the owner's own bits.
         Ok(()) => {
-            fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(FsError::io("set the mode of", path))?
+            fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(FsError::io("set the mode of", path))?;
         }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
         Err(error) => return Err(FsError::io("make the directory", path)(error)),

@@ -6,7 +6,7 @@
 //! ```text
 //! 7  lib · cli            start, flags; no behaviour
 //! 6  commands             one verb, one file
-//! 5  context · exit       what a command is given; errors as words and exit codes
+//! 5  context · exit · flags   what a command is given; errors as words and exit codes
 //! 4  output               stdout and stderr
 //! 3  ops                  what tokman does: fresh, obtain, login, revoke
 //! 2  provider │ store │ net │ emulator
@@ -23,6 +23,7 @@ pub mod context;
 pub mod emulator;
 pub mod env;
 pub mod exit;
+pub mod flags;
 pub mod fsutil;
 pub mod model;
 pub mod net;
@@ -37,8 +38,9 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use log::LevelFilter;
 
-use cli::{Cli, GlobalArgs, LogFormat};
+use cli::Cli;
 use context::Context;
+use flags::{GlobalArgs, LogFormat};
 
 /// Runs tokman with the arguments of the process.
 #[must_use]

@@ -12,7 +12,7 @@ const FLOORS: [&[&str]; 8] = [
     &["provider", "store", "net", "emulator"],
     &["ops"],
     &["output"],
-    &["context", "exit"],
+    &["context", "exit", "flags"],
     &["commands"],
     &["cli", "lib", "main"],
 ];

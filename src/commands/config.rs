@@ -69,7 +69,7 @@ fn all(settings: &Settings) -> anyhow::Result<Vec<(String, String, String)>> {
     let StoreUrl::File(tokens) = &settings.store.value;
     let mut shown = vec![
         ("config_dir".to_owned(), settings.config_dir.display().to_string(), String::new()),
-        entry("profile", &settings.profile, |profile| profile.to_string()),
+        entry("profile", &settings.profile, ToString::to_string),
         entry("min_ttl", &settings.min_ttl, |ttl| format!("{}s", ttl.as_secs())),
         ("store".to_owned(), format!("file:{}", tokens.display()), settings.store.origin.to_string()),
     ];

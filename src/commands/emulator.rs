@@ -69,7 +69,7 @@ fn share(text: &str) -> Result<f64, String> {
 ///
 /// # Errors
 /// Where the port is taken, or the command cannot be run.
-pub fn run(context: &Context, args: EmulatorArgs) -> anyhow::Result<ExitCode> {
+pub fn run(context: &Context, args: &EmulatorArgs) -> anyhow::Result<ExitCode> {
     context.format(&[])?;
     let alone = args.command.is_empty() && !args.demo;
     let options = Options {

@@ -58,6 +58,6 @@ pub fn run(context: &Context, command: Command) -> anyhow::Result<ExitCode> {
         Command::Import(args) => import::run(context, &args),
         Command::Remove(args) => remove::run(context, &args),
         Command::Config(args) => config::run(context, &args),
-        Command::Emulator(args) => emulator::run(context, args),
+        Command::Emulator(args) => emulator::run(context, &args),
     }
 }

@@ -8,10 +8,10 @@ use anyhow::Context as _;
 use clap::{Args, ValueHint};
 use url::Url;
 
-use crate::cli::ApplicationArgs;
 use crate::config::settings;
 use crate::context::Context;
 use crate::exit::Usage;
+use crate::flags::ApplicationArgs;
 use crate::fsutil;
 use crate::model::{Grant, Key, Secret};
 use crate::ops::login::Pending;
@@ -27,6 +27,7 @@ const LIMIT: u64 = 64 << 10;
 #[command(
     after_help = "Examples:\n  tokman obtain -p square --no-browser\n  tokman obtain -p square --print-url       # then: tokman obtain -p square --code -\n  tokman obtain -p square --refresh-token - < refresh-token\n  tokman obtain -p wix --instance-id 2f0f…  # client credentials"
 )]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own on the command line")]
 pub struct ObtainArgs {
     /// The authorization code or the redirected address, or - for stdin
     #[arg(long, value_name = "CODE|-", group = "grant")]
@@ -165,7 +166,7 @@ impl Run<'_> {
             "The browser then goes to {}, which need not load. Paste the address it shows, or the code:",
             pending.redirect_uri
         ));
-        let pasted = read_line(io::stdin())?;
+        let pasted = read_line(&io::stdin())?;
         Ok(pending.grant(&self.issuer, &pasted)?)
     }
 
@@ -227,7 +228,7 @@ impl Run<'_> {
 }
 
 /// One line, trimmed.
-fn read_line(stdin: io::Stdin) -> anyhow::Result<Secret> {
+fn read_line(stdin: &io::Stdin) -> anyhow::Result<Secret> {
     let mut line = zeroize::Zeroizing::new(String::new());
     io::BufRead::read_line(&mut stdin.lock().take(LIMIT), &mut line).context("cannot read stdin")?;
     Ok(Secret::new(line.trim()))

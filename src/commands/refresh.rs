@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::cli::ApplicationArgs;
 use crate::context::Context;
+use crate::flags::ApplicationArgs;
 use crate::ops;
 use crate::ops::fresh::{Demand, How};
 use crate::output::response::{Format, Json, render};

@@ -4,9 +4,9 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::cli::ApplicationArgs;
 use crate::config::ProviderKind;
 use crate::context::Context;
+use crate::flags::ApplicationArgs;
 use crate::ops;
 use crate::ops::fresh::{Demand, How};
 use crate::output::response::{Format, Json, render};

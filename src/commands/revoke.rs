@@ -5,10 +5,10 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::cli::ApplicationArgs;
 use crate::config::ProviderKind;
 use crate::context::Context;
 use crate::exit::Usage;
+use crate::flags::ApplicationArgs;
 use crate::model::Key;
 use crate::ops;
 use crate::output::response::Format;

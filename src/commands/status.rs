@@ -7,9 +7,9 @@ use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::cli::ApplicationArgs;
 use crate::config::{Origin, Settings};
 use crate::context::Context;
+use crate::flags::ApplicationArgs;
 use crate::model::{Freshness, Key, duration, response};
 use crate::ops::{self, Broker, Error, Issuer};
 use crate::output::response::Format;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::cli::ApplicationArgs;
 use crate::context::Context;
+use crate::flags::ApplicationArgs;
 use crate::model::duration;
 use crate::ops;
 use crate::ops::fresh::{Demand, How};

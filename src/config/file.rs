@@ -174,7 +174,7 @@ impl FileConfig {
             let before = error.span().map_or(0, |span| span.start.min(text.len()));
             ConfigError::Syntax {
                 path: path.display().to_string(),
-                line: text.as_bytes()[..before].iter().filter(|byte| **byte == b'\n').count() + 1,
+                line: text.get(..before).unwrap_or_default().matches('\n').count() + 1,
                 message: without_values(error.message()),
             }
         })
@@ -186,10 +186,10 @@ fn without_values(message: &str) -> String {
     let message = message.lines().next().unwrap_or_default();
     for kind in ["string", "integer", "floating point", "boolean"] {
         let quoted = format!("{kind} ");
-        if let Some((before, rest)) = message.split_once(&quoted) {
-            if let Some((_, after)) = rest.rsplit_once(", expected") {
-                return format!("{before}{kind}, expected{after}");
-            }
+        if let Some((before, rest)) = message.split_once(&quoted)
+            && let Some((_, after)) = rest.rsplit_once(", expected")
+        {
+            return format!("{before}{kind}, expected{after}");
         }
     }
     message

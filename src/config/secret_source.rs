@@ -83,12 +83,12 @@ fn utf8(bytes: Vec<u8>) -> Option<Secret> {
 /// Runs a command for its stdout. It gets our stderr and no stdin; a relative program is looked for in `PATH`, never
 /// in the current directory.
 fn run(argv: &[String]) -> Result<Secret, String> {
-    let (program, args) = argv.split_first().ok_or("the command is empty")?;
+    let (program, rest) = argv.split_first().ok_or("the command is empty")?;
     if program.contains('/') && !Path::new(program).is_absolute() {
         return Err(format!("the command {program} must be a name found in PATH or an absolute path"));
     }
     let mut command = Command::new(program);
-    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped());
+    command.args(rest).stdin(Stdio::null()).stdout(Stdio::piped());
     let mut child = command.spawn().map_err(|error| format!("the command {program} cannot be run: {error}"))?;
     let Some(stdout) = child.stdout.take() else {
         return Err(format!("the command {program} has no stdout"));

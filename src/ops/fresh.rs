@@ -129,10 +129,9 @@ impl Broker {
             }
             refuse_dead(key, record)?;
         }
-        if !matches!(demand, Demand::NewOfOurOwn) {
-            if let Some(failure) = lease.last_failure().await.filter(|f| f.at > before.started && f.at <= now) {
-                return Err(Error::Shared { failure });
-            }
+        let shared = lease.last_failure().await.filter(|failure| failure.at > before.started && failure.at <= now);
+        if let Some(failure) = shared.filter(|_| !matches!(demand, Demand::NewOfOurOwn)) {
+            return Err(Error::Shared { failure });
         }
         let record = match record {
             Some(record) => Some(record),
@@ -213,14 +212,14 @@ impl Broker {
             };
             let (request, replay, reader) = plan(provider.as_ref()).map_err(|error| issuer.explain(error))?.split();
             // From here to the stored answer, the process cannot be ended by a signal.
-            let hold = Hold::begin().map_err(|error| Error::System(format!("cannot hold signals: {error}")))?;
+            let signals = Hold::begin().map_err(|error| Error::System(format!("cannot hold signals: {error}")))?;
             // Reserve, and mark in flight what cannot be asked for again.
             let mark = (replay != Replay::Safe).then(|| InFlight {
                 since: self.clock.now(),
                 fingerprint: spent.map(|secret| secret.fingerprint(&key.to_string())).unwrap_or_default(),
                 pid: std::process::id(),
             });
-            let held = Held { reservation: lease.reserve(mark.as_ref()).await?, _hold: hold };
+            let held = Held { reservation: lease.reserve(mark.as_ref()).await?, _signals: signals };
             // Exchange.
             log::info!("{key}: {} {}", request.method(), request.uri().path());
             let answer = self.net.send(&request, replay, self.budget).await;
@@ -255,7 +254,7 @@ impl Broker {
         held: Held,
         record: &Record,
     ) -> Result<(), Error> {
-        let Held { reservation, _hold: hold } = held;
+        let Held { reservation, _signals: signals } = held;
         let stored = lease.put(reservation, record).await;
         let result = match stored {
             Ok(()) => Ok(()),
@@ -264,7 +263,7 @@ impl Broker {
                 Err(Error::NotSaved { key: key.clone(), rescue, why })
             }
         };
-        drop(hold);
+        drop(signals);
         result
     }
 
@@ -314,9 +313,9 @@ impl Broker {
 
     /// Stores a record that no exchange brought.
     pub(super) async fn put(&self, key: &Key, lease: &mut dyn Lease, record: &Record) -> Result<(), Error> {
-        let hold = Hold::begin().map_err(|error| Error::System(format!("cannot hold signals: {error}")))?;
+        let signals = Hold::begin().map_err(|error| Error::System(format!("cannot hold signals: {error}")))?;
         let reservation = lease.reserve(None).await?;
-        self.store_or_rescue(key, lease, Held { reservation, _hold: hold }, record).await
+        self.store_or_rescue(key, lease, Held { reservation, _signals: signals }, record).await
     }
 
     /// After waiting for the lease in vain: whoever has it may have stored a token meanwhile.
@@ -341,8 +340,10 @@ impl Broker {
             return Err(error);
         };
         let passing = match &error {
-            Error::Net(_) | Error::Store(_) | Error::Shared { .. } => true,
-            Error::Provider(ProviderError::NoAnswer { .. }) => true,
+            Error::Net(_)
+            | Error::Store(_)
+            | Error::Shared { .. }
+            | Error::Provider(ProviderError::NoAnswer { .. }) => true,
             Error::Provider(refused) => refused.class() == Some(RefusalClass::Passing),
             _ => false,
         };
@@ -359,7 +360,7 @@ impl Broker {
 #[derive(Debug)]
 pub(super) struct Held {
     reservation: Reservation,
-    _hold: Hold,
+    _signals: Hold,
 }
 
 impl Held {

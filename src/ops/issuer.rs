@@ -75,10 +75,10 @@ impl Issuer {
             return Err(bound("by", stored, &base_url));
         }
         let client_id = self.settings.client_id.as_ref().map(|setting| setting.value.as_str());
-        if let (Some(stored), Some(configured)) = (record.client_id.as_deref(), client_id) {
-            if stored != configured {
-                return Err(bound("to", stored, configured));
-            }
+        if let (Some(stored), Some(configured)) = (record.client_id.as_deref(), client_id)
+            && stored != configured
+        {
+            return Err(bound("to", stored, configured));
         }
         let instance = self.settings.instance_id.as_ref().map(|setting| setting.value.as_str());
         match (record.token.account.as_deref(), instance) {

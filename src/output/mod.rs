@@ -52,7 +52,7 @@ impl Printer {
         self.write(text, "\n")
     }
 
-    fn write(&self, text: &str, end: &str) -> Result<(), OutputError> {
+    fn write(self, text: &str, end: &str) -> Result<(), OutputError> {
         let mut out = AutoStream::new(io::stdout().lock(), self.color);
         let written =
             out.write_all(text.as_bytes()).and_then(|()| out.write_all(end.as_bytes())).and_then(|()| out.flush());

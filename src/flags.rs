@@ -1,0 +1,118 @@
+//! Flags that several commands share: those of every command, and those that describe the application.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgAction, Args, ValueEnum, ValueHint};
+
+use crate::config::Options;
+use crate::model::duration;
+use crate::output::response::Format;
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Options of every command")]
+pub struct GlobalArgs {
+    /// Who issues the token: square, wix, or a name from the config file [env: TOKMAN_PROVIDER]
+    #[arg(short, long, global = true, value_name = "NAME")]
+    pub provider: Option<String>,
+    /// Which stored token of the provider [env: TOKMAN_PROFILE] [default: default]
+    #[arg(short = 'n', long, global = true, value_name = "NAME")]
+    pub profile: Option<String>,
+    /// Directory of config.toml and tokens/ [env: TOKMAN_CONFIG_DIR]
+    #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub config_dir: Option<PathBuf>,
+    /// Where tokens are kept: file, file:/path [env: TOKMAN_STORE] [default: file]
+    #[arg(long, global = true, value_name = "URL")]
+    pub store: Option<String>,
+    /// What to print
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "FORMAT",
+        value_enum,
+        hide_possible_values = true,
+        long_help = "What to print: json (the provider's response as it came), token, header (an HTTP header), env (a shell assignment) or none"
+    )]
+    pub output: Option<Format>,
+    /// Print nothing but errors, and what the command is for
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Say what is done; twice: requests and answers too, without secrets [env: TOKMAN_LOG]
+    #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
+    pub verbose: u8,
+    /// Stderr as text, or as one JSON object a line [env: TOKMAN_LOG_FORMAT] [default: text]
+    #[arg(long, global = true, value_name = "text|json", value_enum, hide_possible_values = true)]
+    pub log_format: Option<LogFormat>,
+    /// Colours: auto, always, never [env: NO_COLOR, CLICOLOR_FORCE]
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        value_enum,
+        default_value = "auto",
+        hide_possible_values = true,
+        hide_default_value = true
+    )]
+    pub color: ColorWhen,
+    /// The whole budget of one exchange with the provider, its retries included
+    #[arg(long, global = true, value_name = "DURATION", default_value = "30s", value_parser = duration::parse)]
+    pub timeout: Duration,
+}
+
+/// How stderr is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// When colours are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ColorWhen {
+    /// On a terminal.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// Options of every command that talks to a provider.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Credentials of the application")]
+pub struct ApplicationArgs {
+    /// The client id [env: TOKMAN_<PROVIDER>_CLIENT_ID]
+    #[arg(long, value_name = "ID")]
+    pub client_id: Option<String>,
+    /// A file with the client secret, or - for stdin [env: TOKMAN_<PROVIDER>_CLIENT_SECRET, …_CLIENT_SECRET_FILE]
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    pub client_secret_file: Option<PathBuf>,
+    /// Wix: the app instance [env: TOKMAN_WIX_INSTANCE_ID]
+    #[arg(long, value_name = "ID")]
+    pub instance_id: Option<String>,
+    /// Square: production or sandbox [env: TOKMAN_SQUARE_ENVIRONMENT]
+    #[arg(long, value_name = "NAME")]
+    pub environment: Option<String>,
+}
+
+impl GlobalArgs {
+    /// What the settings take from the command line.
+    #[must_use]
+    pub fn options(&self, application: Option<&ApplicationArgs>) -> Options {
+        let application = application.cloned().unwrap_or_default();
+        Options {
+            provider: self.provider.clone(),
+            profile: self.profile.clone(),
+            config_dir: self.config_dir.clone(),
+            store: self.store.clone(),
+            client_id: application.client_id,
+            client_secret_file: application.client_secret_file,
+            instance_id: application.instance_id,
+            environment: application.environment,
+        }
+    }
+}
