@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use clap::{Args, ValueHint};
 use url::Url;
 
-use crate::config::settings;
+use crate::config::provider;
 use crate::context::Context;
 use crate::exit::Usage;
 use crate::flags::ApplicationArgs;
@@ -147,7 +147,7 @@ impl Run<'_> {
         let configured = self.issuer.settings().redirect_uri.as_ref().map(|setting| setting.value.clone());
         let redirect_uri = match (&self.args.redirect_uri, configured) {
             (Some(text), _) => {
-                settings::redirect_uri(text).map_err(|why| Usage::new(format!("--redirect-uri {why}")))?
+                provider::redirect_uri(text).map_err(|why| Usage::new(format!("--redirect-uri {why}")))?
             }
             (None, Some(configured)) => configured,
             (None, None) => Url::parse(&format!("http://localhost:{}/callback", self.args.port))?,

@@ -3,7 +3,9 @@
 pub mod address;
 pub mod file;
 pub mod paths;
+pub mod provider;
 pub mod secret_source;
+pub mod setting;
 pub mod settings;
 
 use std::path::PathBuf;
@@ -11,8 +13,10 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 pub use file::{ProviderKind, SquareEnvironment, WixMode};
+pub use provider::ProviderSettings;
 pub use secret_source::SecretSource;
-pub use settings::{Options, Origin, ProviderSettings, Setting, Settings, StoreUrl};
+pub use setting::{Origin, Setting};
+pub use settings::{Options, Settings, StoreUrl};
 
 use crate::fsutil::FsError;
 

@@ -1,77 +1,22 @@
 //! The checked settings: for each value the option, then the environment, then the config file, then the default;
 //! the first found wins, and where it came from is remembered.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use url::Url;
 
-use crate::config::file::{FileConfig, ProviderConfig, ProviderKind, SquareEnvironment, WixMode};
-use crate::config::{ConfigError, SecretSource, address, config_file, paths};
+use crate::config::file::{FileConfig, ProviderConfig, ProviderKind};
+use crate::config::setting::{Origin, Setting, first, from_env, in_file, option};
+use crate::config::{ConfigError, ProviderSettings, config_file, paths};
 use crate::env;
-use crate::model::{Key, ProfileName, ProviderName, Secret};
-
-/// Where Wix's API is.
-const WIX_BASE_URL: &str = "https://www.wixapis.com";
+use crate::model::{Key, NameError, ProfileName, ProviderName};
 
 /// How long a printed token must still live where nobody says otherwise.
 const MIN_TTL: Duration = Duration::from_secs(60);
 
 /// The names that need no `[provider.NAME]` table.
 const BUILT_IN: [(&str, ProviderKind); 2] = [("square", ProviderKind::Square), ("wix", ProviderKind::Wix)];
-
-/// Where a value came from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origin {
-    /// The command line.
-    Option(&'static str),
-    /// An environment variable.
-    Env(String),
-    /// A key of the config file.
-    File(String),
-    /// Nobody said anything.
-    Default,
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Option(name) => f.write_str(name),
-            Self::Env(name) => f.write_str(name),
-            Self::File(key) => write!(f, "{key} in config.toml"),
-            Self::Default => f.write_str("default"),
-        }
-    }
-}
-
-/// A value and where it came from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Setting<T> {
-    /// The value.
-    pub value: T,
-    /// Where it came from.
-    pub origin: Origin,
-}
-
-impl<T> Setting<T> {
-    /// A value of an origin.
-    pub const fn new(value: T, origin: Origin) -> Self {
-        Self { value, origin }
-    }
-
-    /// Turns the value into another; a failure becomes an error that names the origin. A value from the command line
-    /// is the caller's mistake.
-    fn parse<U>(self, parse: impl FnOnce(T) -> Result<U, String>) -> Result<Setting<U>, ConfigError> {
-        match parse(self.value) {
-            Ok(value) => Ok(Setting { value, origin: self.origin }),
-            Err(why) if matches!(self.origin, Origin::Option(_)) => {
-                Err(ConfigError::Usage(format!("{}: {why}", self.origin)))
-            }
-            Err(why) => Err(ConfigError::Value { origin: self.origin, why }),
-        }
-    }
-}
 
 /// What the command line says; absent where it says nothing.
 #[derive(Debug, Clone, Default)]
@@ -118,32 +63,6 @@ pub struct Settings {
     file: FileConfig,
 }
 
-/// The settings of one provider.
-#[derive(Debug)]
-pub struct ProviderSettings {
-    /// Its name.
-    pub name: ProviderName,
-    /// What it speaks.
-    pub kind: ProviderKind,
-    /// Where its API is.
-    pub base_url: Setting<Url>,
-    /// The client identifier; absent where none is set.
-    pub client_id: Option<Setting<String>>,
-    /// Where the client secret may be, in the order to try.
-    pub client_secret: Setting<Vec<SecretSource>>,
-    /// Wix: the app instance.
-    pub instance_id: Option<Setting<String>>,
-    /// Wix: the sort of credential.
-    pub mode: Option<Setting<WixMode>>,
-    /// Scopes to ask for in a login; empty: the provider's default.
-    pub scopes: Setting<Vec<String>>,
-    /// The redirect address that is registered; absent where the default is.
-    pub redirect_uri: Option<Setting<Url>>,
-    /// A refresh token from the environment, for when nothing is stored.
-    pub seed: Option<Secret>,
-    config_file: PathBuf,
-}
-
 impl Settings {
     /// Loads the config file and puts the settings together.
     ///
@@ -161,11 +80,11 @@ impl Settings {
             from_env(env::PROVIDER),
             in_file("[defaults] provider", file.defaults.provider.clone()),
         ])
-        .map(|setting| setting.parse(|name| name.parse().map_err(|error: crate::model::NameError| error.to_string())))
+        .map(|setting| setting.parse(|name| name.parse().map_err(|error: NameError| error.to_string())))
         .transpose()?;
         let profile = first([option("--profile", options.profile.clone()), from_env(env::PROFILE)])
             .unwrap_or_else(|| Setting::new("default".to_owned(), Origin::Default))
-            .parse(|name| name.parse().map_err(|error: crate::model::NameError| error.to_string()))?;
+            .parse(|name| name.parse().map_err(|error: NameError| error.to_string()))?;
         let store = first([
             option("--store", options.store.clone()),
             from_env(env::STORE),
@@ -217,153 +136,8 @@ impl Settings {
         let named = self.provider.as_ref().is_none_or(|named| named.value == *name);
         let blank = Options::default();
         let options = if named { &self.options } else { &blank };
-        let key = |key: &str| format!("[provider.{name}] {key}");
-        let text = |flag, given: &Option<String>, variable: env::Name, config_key: &str, in_config: &Option<String>| {
-            first([
-                option(flag, given.clone()),
-                from_env(&variable.of(name)),
-                in_file(&key(config_key), in_config.clone()),
-            ])
-        };
-        Ok(ProviderSettings {
-            kind,
-            base_url: base_url(name, kind, options, config)?,
-            client_id: text("--client-id", &options.client_id, env::Name::ClientId, "client_id", &config.client_id),
-            client_secret: client_secret(name, options, config),
-            instance_id: text(
-                "--instance-id",
-                &options.instance_id,
-                env::Name::InstanceId,
-                "instance_id",
-                &config.instance_id,
-            ),
-            mode: in_file(&key("mode"), config.mode),
-            scopes: Setting::new(
-                config.scopes.clone(),
-                if config.scopes.is_empty() { Origin::Default } else { Origin::File(key("scopes")) },
-            ),
-            redirect_uri: in_file(&key("redirect_uri"), config.redirect_uri.clone())
-                .map(|setting| setting.parse(|text| redirect_uri(&text)))
-                .transpose()?,
-            seed: env::text(&env::Name::RefreshToken.of(name)).map(Secret::new),
-            name: name.clone(),
-            config_file: config_file(&self.config_dir),
-        })
+        ProviderSettings::assemble(name, kind, options, config, config_file(&self.config_dir))
     }
-}
-
-impl ProviderSettings {
-    /// The client identifier.
-    ///
-    /// # Errors
-    /// [`ConfigError::Missing`] naming the ways to give it.
-    pub fn client_id(&self) -> Result<&str, ConfigError> {
-        self.client_id
-            .as_ref()
-            .map(|setting| setting.value.as_str())
-            .ok_or_else(|| self.missing("client id", "--client-id ID", env::Name::ClientId, "client_id = \"…\""))
-    }
-
-    /// The error for a secret that is needed and not there.
-    #[must_use]
-    pub fn missing_secret(&self) -> ConfigError {
-        self.missing(
-            "client secret",
-            "--client-secret-file PATH",
-            env::Name::ClientSecret,
-            "client_secret = { file = \"…\" }",
-        )
-    }
-
-    /// The error for an app instance that is needed and not there.
-    #[must_use]
-    pub fn missing_instance(&self) -> ConfigError {
-        self.missing("app instance", "--instance-id ID", env::Name::InstanceId, "instance_id = \"…\"")
-    }
-
-    fn missing(&self, what: &'static str, flag: &str, variable: env::Name, line: &str) -> ConfigError {
-        ConfigError::Missing {
-            what,
-            provider: self.name.to_string(),
-            ways: format!(
-                "give {flag}, set {}, or write {line} under [provider.{}] in {}",
-                variable.of(&self.name),
-                self.name,
-                self.config_file.display()
-            ),
-        }
-    }
-}
-
-/// Checks a redirect address: https, or http on loopback, as the providers accept them.
-///
-/// # Errors
-/// What is wrong with it, in words that follow "the address".
-pub fn redirect_uri(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|error| format!("is not an address ({error})"))?;
-    match url.scheme() {
-        "https" => Ok(url),
-        "http" if address::is_loopback(&url) => Ok(url),
-        _ => Err("must be https, or http on localhost: providers register no other redirect address".to_owned()),
-    }
-}
-
-/// The base address, level by level: on each of option, environment and file an address wins over Square's environment.
-fn base_url(
-    name: &ProviderName,
-    kind: ProviderKind,
-    options: &Options,
-    config: &ProviderConfig,
-) -> Result<Setting<Url>, ConfigError> {
-    let key = |key: &str| format!("[provider.{name}] {key}");
-    let world = |setting: Setting<String>| {
-        setting
-            .parse(|text| text.parse::<SquareEnvironment>())
-            .map(|s| Setting::new(s.value.base_url().to_owned(), s.origin))
-    };
-    let is_square = kind == ProviderKind::Square;
-    let found = if let Some(given) = option("--environment", options.environment.clone()) {
-        if !is_square {
-            return Err(ConfigError::Usage(format!("--environment is Square's; {name} has none")));
-        }
-        Some(world(given)?)
-    } else if let Some(address) = from_env(&env::Name::BaseUrl.of(name)) {
-        Some(address)
-    } else if let Some(given) = from_env(&env::Name::Environment.of(name)).filter(|_| is_square) {
-        Some(world(given)?)
-    } else if let Some(address) = in_file(&key("base_url"), config.base_url.clone()) {
-        Some(address)
-    } else {
-        in_file(&key("environment"), config.environment.filter(|_| is_square))
-            .map(|s| Setting::new(s.value.base_url().to_owned(), s.origin))
-    };
-    let default = match kind {
-        ProviderKind::Square => SquareEnvironment::Production.base_url(),
-        ProviderKind::Wix => WIX_BASE_URL,
-    };
-    found
-        .unwrap_or_else(|| Setting::new(default.to_owned(), Origin::Default))
-        .parse(|text| address::parse(&text).map_err(|why| format!("the address {why}")))
-}
-
-fn client_secret(name: &ProviderName, options: &Options, config: &ProviderConfig) -> Setting<Vec<SecretSource>> {
-    let from_option = option("--client-secret-file", options.client_secret_file.clone()).map(|setting| {
-        let source =
-            if setting.value == Path::new("-") { SecretSource::Stdin } else { SecretSource::File(setting.value) };
-        Setting::new(vec![source], setting.origin)
-    });
-    let from_variable = from_env(&env::Name::ClientSecret.of(name))
-        .map(|setting| Setting::new(vec![SecretSource::Literal(Secret::new(setting.value))], setting.origin));
-    let from_file_variable = from_env(&env::Name::ClientSecretFile.of(name))
-        .map(|setting| Setting::new(vec![SecretSource::File(setting.value.into())], setting.origin));
-    let in_config = Some(config.client_secret.0.clone()).filter(|sources| !sources.is_empty());
-    first([
-        from_option,
-        from_variable,
-        from_file_variable,
-        in_file(&format!("[provider.{name}] client_secret"), in_config),
-    ])
-    .unwrap_or(Setting { value: Vec::new(), origin: Origin::Default })
 }
 
 fn store_url(text: &str, config_dir: &Path) -> Result<StoreUrl, String> {
@@ -386,22 +160,6 @@ fn store_url(text: &str, config_dir: &Path) -> Result<StoreUrl, String> {
 /// Whether a store's URL has a password in it.
 fn has_password(url: &str) -> bool {
     Url::parse(url).is_ok_and(|url| url.password().is_some() || url.query_pairs().any(|(name, _)| name == "password"))
-}
-
-fn first<T, const N: usize>(settings: [Option<Setting<T>>; N]) -> Option<Setting<T>> {
-    settings.into_iter().flatten().next()
-}
-
-fn option<T>(name: &'static str, value: Option<T>) -> Option<Setting<T>> {
-    value.map(|value| Setting::new(value, Origin::Option(name)))
-}
-
-fn from_env(name: &str) -> Option<Setting<String>> {
-    env::text(name).map(|value| Setting::new(value, Origin::Env(name.to_owned())))
-}
-
-fn in_file<T>(key: &str, value: Option<T>) -> Option<Setting<T>> {
-    value.map(|value| Setting::new(value, Origin::File(key.to_owned())))
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! What tokman does: keeps tokens fresh, obtains and ends them. No flags, no printing.
 
+mod exchange;
 pub mod fresh;
 pub mod inspect;
 pub mod issuer;

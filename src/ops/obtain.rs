@@ -1,7 +1,7 @@
 //! The first token of a key: a grant handed in, the answer stored.
 
 use crate::model::{Freshness, Grant, Key};
-use crate::ops::fresh::next_record;
+use crate::ops::exchange::next_record;
 use crate::ops::{Broker, Error, Issuer, Outcome, Source, rescue};
 use crate::provider::Wanted;
 use crate::store::Record;
