@@ -52,7 +52,7 @@ impl Client {
     /// No answer within the budget; [`NetError::may_have_arrived`] tells whether the provider may have acted.
     pub async fn send(&self, request: &Request<Bytes>, replay: Replay, budget: Duration) -> Result<Answer, NetError> {
         let client = self.for_request(request)?;
-        let host = request.uri().host().unwrap_or_default().to_owned();
+        let host = request.uri().authority().map_or_else(String::new, ToString::to_string);
         let end = Instant::now() + budget;
         let mut retries = Retries::new(replay);
         log::debug!("> {}", trace::request(request));
@@ -160,13 +160,17 @@ async fn attempt(
     }
 }
 
-/// What went wrong, from the outermost cause to the innermost, each once.
+/// What went wrong, from the outermost cause that says something to the innermost, each once.
 fn words(error: &dyn std::error::Error) -> String {
+    /// What the layers of the HTTP client say whatever happened.
+    const EMPTY: [&str; 4] =
+        ["error sending request", "client error", "error decoding response body", "request or response body error"];
     let mut words: Vec<String> = Vec::new();
     let mut next = Some(error);
     while let Some(error) = next {
         let text = error.to_string();
-        if !words.iter().any(|said| said.contains(&text)) {
+        let says_something = error.source().is_none() || !EMPTY.iter().any(|empty| text.starts_with(empty));
+        if says_something && !words.iter().any(|said| said.contains(&text)) {
             words.push(text);
         }
         next = error.source();

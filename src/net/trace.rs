@@ -55,7 +55,7 @@ pub fn request(request: &Request<Bytes>) -> String {
         "{} {}://{}{} {} {}",
         request.method(),
         uri.scheme_str().unwrap_or_default(),
-        uri.host().unwrap_or_default(),
+        uri.authority().map_or("", http::uri::Authority::as_str),
         uri.path(),
         headers(request.headers()),
         body(request.body(), true),

@@ -111,6 +111,8 @@ impl Broker {
         how: &How,
         before: &Before,
     ) -> Result<Outcome, Error> {
+        // What cannot be asked for needs no lease.
+        issuer.settings().client_id()?;
         // Lease.
         let mut lease = match self.store.lease(key, self.lease_wait()).await {
             Ok(lease) => lease,
