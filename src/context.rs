@@ -10,7 +10,8 @@ use crate::exit::Usage;
 use crate::flags::{ApplicationArgs, ColorWhen, GlobalArgs};
 use crate::model::{Clock, Key, SystemClock};
 use crate::net::Client;
-use crate::ops::{Broker, Issuer};
+use crate::ops::history::History;
+use crate::ops::{Broker, Hooks, Issuer};
 use crate::output::Printer;
 use crate::output::response::Format;
 use crate::store::file::FileStore;
@@ -77,6 +78,12 @@ impl Context {
             clock: Arc::clone(&self.clock),
             net: Client::new(Arc::clone(&self.clock)),
             budget: self.global.timeout,
+            history: History::new(&settings.config_dir),
+            hooks: Hooks {
+                on_refresh: settings.hooks().on_refresh.clone(),
+                on_failure: settings.hooks().on_failure.clone(),
+            },
+            untold: std::sync::Mutex::default(),
         }
     }
 

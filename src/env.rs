@@ -101,3 +101,17 @@ fn os(name: &str) -> Option<OsString> {
 pub fn our_names() -> impl Iterator<Item = OsString> {
     std::env::vars_os().map(|(name, _)| name).filter(|name| name.as_encoded_bytes().starts_with(b"TOKMAN_"))
 }
+
+/// The names of the variables that are set and hold secrets of ours: no program that tokman runs gets them.
+pub fn secret_names() -> impl Iterator<Item = OsString> {
+    our_names().filter(|name| {
+        let name = name.as_encoded_bytes();
+        [&b"_CLIENT_SECRET"[..], b"_REFRESH_TOKEN", b"_STORE", b"_STORE_KEY"].iter().any(|end| name.ends_with(end))
+    })
+}
+
+/// The directories of `PATH`.
+#[must_use]
+pub fn search_path() -> Vec<PathBuf> {
+    os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default()
+}

@@ -9,56 +9,11 @@ use crate::config::ConfigError;
 use crate::flags::LogFormat;
 use crate::model::Key;
 use crate::model::text::escape;
-use crate::ops::Error;
+use crate::ops::{Code, Error, error};
 use crate::output::response::UnprintableToken;
 use crate::output::{OutputError, Printer};
 use crate::provider::{Need, ProviderError, Refusal, RefusalClass};
 use crate::store::StoreError;
-
-/// What a run ended with, for whoever has to act. The numbers are public.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Code {
-    /// Unforeseen.
-    Internal = 1,
-    /// Wrong options.
-    Usage = 2,
-    /// A setting, or a secret's file.
-    Config = 3,
-    /// Nothing stored for the key.
-    NotFound = 4,
-    /// The grant is dead.
-    NeedsLogin = 5,
-    /// The provider refused, or cannot do this.
-    Rejected = 6,
-    /// It will pass.
-    TryAgain = 7,
-    /// The store; nothing was spent.
-    Store = 8,
-    /// Some of many keys failed.
-    Partial = 9,
-    /// The provider answered, and the answer is not in the store.
-    NotSaved = 10,
-}
-
-impl Code {
-    /// The code's name.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Internal => "internal",
-            Self::Usage => "usage",
-            Self::Config => "config",
-            Self::NotFound => "not_found",
-            Self::NeedsLogin => "needs_login",
-            Self::Rejected => "rejected",
-            Self::TryAgain => "try_again",
-            Self::Store => "store",
-            Self::Partial => "partial",
-            Self::NotSaved => "not_saved",
-        }
-    }
-}
 
 /// A command that cannot be run as it was written.
 #[derive(Debug, Error)]
@@ -104,11 +59,11 @@ pub fn report(error: &anyhow::Error, key: Option<&Key>, format: LogFormat, print
 
 fn take_apart<'a>(error: &'a anyhow::Error, key: Option<&Key>) -> Report<'a> {
     let (code, hint) = if let Some(error) = error.downcast_ref::<Error>() {
-        (code_of(error), hint_of(error, key))
+        (error.code(), hint_of(error, key))
     } else if let Some(error) = error.downcast_ref::<ConfigError>() {
-        (code_of_config(error), error.remedy())
+        (error::of_config(error), error.remedy())
     } else if let Some(error) = error.downcast_ref::<StoreError>() {
-        (code_of_store(error), hint_of_store(error))
+        (error::of_store(error), hint_of_store(error))
     } else if let Some(usage) = error.downcast_ref::<Usage>() {
         (Code::Usage, usage.hint.clone())
     } else if error.is::<UnprintableToken>() {
@@ -179,62 +134,6 @@ fn object(report: &Report<'_>, key: Option<&Key>) -> String {
         );
     }
     Value::Object(members).to_string()
-}
-
-fn code_of(error: &Error) -> Code {
-    match error {
-        Error::Config(error) => code_of_config(error),
-        Error::Provider(error) => code_of_provider(error),
-        Error::Store(error) => code_of_store(error),
-        Error::Net(crate::net::NetError::Setup(_)) | Error::Bound { .. } => Code::Config,
-        Error::Shared { failure } if failure.class == Code::Rejected.name() => Code::Rejected,
-        Error::Net(_) | Error::TooOld { .. } | Error::Shared { .. } => Code::TryAgain,
-        Error::NotFound { .. } => Code::NotFound,
-        Error::NeedsLogin { .. } => Code::NeedsLogin,
-        Error::NotSaved { .. } | Error::Lost { .. } | Error::OtherAccount { .. } => Code::NotSaved,
-        Error::Login(_) | Error::Rescue(_) => Code::Usage,
-        Error::System(_) => Code::Internal,
-    }
-}
-
-const fn code_of_config(error: &ConfigError) -> Code {
-    match error {
-        ConfigError::Usage(_) => Code::Usage,
-        ConfigError::NoHome
-        | ConfigError::Fs(_)
-        | ConfigError::Syntax { .. }
-        | ConfigError::Value { .. }
-        | ConfigError::NoProvider
-        | ConfigError::UnknownProvider { .. }
-        | ConfigError::Missing { .. }
-        | ConfigError::Secret { .. }
-        | ConfigError::NotInThisBuild(_) => Code::Config,
-    }
-}
-
-fn code_of_provider(error: &ProviderError) -> Code {
-    match error {
-        ProviderError::Refused(refusal) => match refusal.class {
-            RefusalClass::GrantDead => Code::NeedsLogin,
-            RefusalClass::Application | RefusalClass::Other => Code::Rejected,
-            RefusalClass::Passing => Code::TryAgain,
-        },
-        ProviderError::NoAnswer { .. } => Code::TryAgain,
-        ProviderError::Unusable { .. } | ProviderError::Unsupported { .. } => Code::Rejected,
-        ProviderError::Missing { need: Need::RefreshToken, .. } => Code::NeedsLogin,
-        ProviderError::Missing { need: Need::ClientSecret | Need::InstanceId, .. }
-        | ProviderError::Setting(_)
-        | ProviderError::NotSendable(_) => Code::Config,
-    }
-}
-
-const fn code_of_store(error: &StoreError) -> Code {
-    match error {
-        StoreError::Busy { .. } => Code::TryAgain,
-        StoreError::Fs(_) | StoreError::Damaged { .. } | StoreError::Newer { .. } | StoreError::NoLocks { .. } => {
-            Code::Store
-        }
-    }
 }
 
 fn hint_of(error: &Error, key: Option<&Key>) -> Option<String> {

@@ -11,7 +11,7 @@
 //! 3  ops                  what tokman does: fresh, obtain, login, revoke
 //! 2  provider │ store │ net │ emulator
 //! 1  config               settings
-//! 0  model · env · fsutil
+//! 0  model · env · fsutil · process
 //! ```
 //!
 //! Begin with [`commands::token`], which uses every floor, then [`ops::fresh`], the heart.
@@ -29,6 +29,7 @@ pub mod model;
 pub mod net;
 pub mod ops;
 pub mod output;
+pub mod process;
 pub mod provider;
 pub mod store;
 
@@ -84,7 +85,7 @@ fn refuse(error: &clap::Error, json: bool) -> ExitCode {
     }
     // A closed pipe is no error.
     let _ = error.print();
-    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(exit::Code::Usage as u8))
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(ops::Code::Usage as u8))
 }
 
 fn log_format(global: &GlobalArgs) -> LogFormat {

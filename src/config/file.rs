@@ -25,6 +25,18 @@ pub struct FileConfig {
     pub store: StoreConfig,
     /// `[provider.NAME]`
     pub provider: BTreeMap<String, ProviderConfig>,
+    /// `[hooks]`
+    pub hooks: HooksConfig,
+}
+
+/// `[hooks]`: argv, no shell.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HooksConfig {
+    /// Told of every new token.
+    pub on_refresh: Vec<String>,
+    /// Told of every attempt that failed.
+    pub on_failure: Vec<String>,
 }
 
 /// `[defaults]`

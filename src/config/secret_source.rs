@@ -3,15 +3,14 @@
 
 use std::fmt;
 use std::io::Read as _;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use crate::config::ConfigError;
 use crate::model::{ProviderName, Secret};
-use crate::{env, fsutil};
+use crate::{env, fsutil, process};
 
 /// The most that is read of a secret, in bytes.
 const LIMIT: u64 = 64 << 10;
@@ -80,39 +79,10 @@ fn utf8(bytes: Vec<u8>) -> Option<Secret> {
     String::from_utf8(bytes).ok().map(Secret::new)
 }
 
-/// Runs a command for its stdout. It gets our stderr and no stdin; a relative program is looked for in `PATH`, never
-/// in the current directory.
+/// Runs a command for its stdout.
 fn run(argv: &[String]) -> Result<Secret, String> {
-    let (program, rest) = argv.split_first().ok_or("the command is empty")?;
-    if program.contains('/') && !Path::new(program).is_absolute() {
-        return Err(format!("the command {program} must be a name found in PATH or an absolute path"));
-    }
-    let mut command = Command::new(program);
-    command.args(rest).stdin(Stdio::null()).stdout(Stdio::piped());
-    let mut child = command.spawn().map_err(|error| format!("the command {program} cannot be run: {error}"))?;
-    let Some(stdout) = child.stdout.take() else {
-        return Err(format!("the command {program} has no stdout"));
-    };
-    let (sender, receiver) = std::sync::mpsc::channel();
-    // The read is in a thread so that a command that hangs can be given up.
-    std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        let read = stdout.take(LIMIT).read_to_end(&mut bytes).map(|_| bytes);
-        let _ = sender.send(read);
-    });
-    let bytes = match receiver.recv_timeout(COMMAND_LIMIT) {
-        Ok(Ok(bytes)) => bytes,
-        Ok(Err(error)) => return Err(format!("the command {program} cannot be read: {error}")),
-        Err(_) => {
-            let _ = child.kill();
-            let _ = child.wait();
-            return Err(format!("the command {program} printed nothing within {} s", COMMAND_LIMIT.as_secs()));
-        }
-    };
-    let status = child.wait().map_err(|error| format!("the command {program}: {error}"))?;
-    if !status.success() {
-        return Err(format!("the command {program} failed: {status}"));
-    }
+    let bytes = process::run(argv, b"", LIMIT, COMMAND_LIMIT).map_err(|error| error.to_string())?;
+    let program = argv.first().map_or("", String::as_str);
     let text = utf8(bytes).ok_or_else(|| format!("the command {program} printed no text"))?;
     if text.expose().trim().is_empty() {
         return Err(format!("the command {program} printed nothing"));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use crate::config::file::{FileConfig, ProviderConfig, ProviderKind};
+use crate::config::file::{FileConfig, HooksConfig, ProviderConfig, ProviderKind};
 use crate::config::setting::{Origin, Setting, first, from_env, in_file, option};
 use crate::config::{ConfigError, ProviderSettings, config_file, paths};
 use crate::env;
@@ -109,6 +109,12 @@ impl Settings {
     pub fn key(&self) -> Result<Key, ConfigError> {
         let provider = self.provider.as_ref().ok_or(ConfigError::NoProvider)?.value.clone();
         Ok(Key { provider, profile: self.profile.value.clone() })
+    }
+
+    /// The hooks.
+    #[must_use]
+    pub const fn hooks(&self) -> &HooksConfig {
+        &self.file.hooks
     }
 
     /// The names of the providers that are known, built in and described.

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use crate::model::{Freshness, GrantType, Key, Kind, Response, Secret, Token};
 use crate::ops::exchange::next_record;
+use crate::ops::history::{Action, Event};
 use crate::ops::{Broker, Error, Issuer, Outcome, Source};
 use crate::provider::{Provider, ProviderError, RefusalClass, Wanted};
 use crate::store::{Failure, Lease, Record, StoreError};
@@ -96,7 +97,9 @@ impl Broker {
             return Err(Error::NotFound { key: key.clone() });
         }
         let before = Before { started, generation: record.as_ref().map(|record| record.generation) };
-        match self.fresh_under_lease(key, issuer, demand, &how, &before).await {
+        let result = self.fresh_under_lease(key, issuer, demand, &how, &before).await;
+        self.tell_hooks();
+        match result {
             Ok(outcome) => Ok(outcome),
             Err(error) => self.fall_back(record, demand, error),
         }
@@ -148,12 +151,27 @@ impl Broker {
                 );
             }
         }
+        let began = self.clock.now();
         let result = self.next_token(key, issuer, lease.as_mut(), record.as_ref(), how).await;
+        let action = if matches!(how, How::Renew) { Action::Renew } else { Action::Refresh };
+        self.write_down(Event::new(key, action, (began, self.clock.now())), record.as_ref(), &result);
         let failure = result.as_ref().err().and_then(|error| shareable(error, self.clock.now()));
         if failure.is_some() || result.is_ok() {
             lease.note(failure.as_ref()).await;
         }
         result
+    }
+
+    /// Writes down how an exchange ended; what was never asked is no event.
+    pub(super) fn write_down(&self, event: Event, old: Option<&Record>, result: &Result<Outcome, Error>) {
+        let old = old.map(|old| &old.token);
+        match result {
+            Ok(outcome) => self.happened(event.tokens(old, Some(&outcome.record.token))),
+            Err(
+                Error::Config(_) | Error::Provider(ProviderError::Missing { .. } | ProviderError::Unsupported { .. }),
+            ) => {}
+            Err(error) => self.happened(event.tokens(old, None).failed(error)),
+        }
     }
 
     /// Exchanges what the record has for the next token and stores that.
@@ -330,13 +348,14 @@ fn seeded(issuer: &Issuer, refresh: Secret) -> Record {
 
 /// A failure that would meet everybody who waits for this key just now.
 fn shareable(error: &Error, now: Timestamp) -> Option<Failure> {
-    let class = match error {
-        Error::Net(_) | Error::Provider(ProviderError::NoAnswer { .. }) => "try_again",
-        Error::Provider(refused) if refused.class() == Some(RefusalClass::Passing) => "try_again",
-        Error::Provider(refused) if refused.class() == Some(RefusalClass::Application) => "rejected",
-        _ => return None,
+    let shared = match error {
+        Error::Net(_) | Error::Provider(ProviderError::NoAnswer { .. }) => true,
+        Error::Provider(refused) => {
+            matches!(refused.class(), Some(RefusalClass::Passing | RefusalClass::Application))
+        }
+        _ => false,
     };
-    Some(Failure { at: now, class: class.to_owned(), message: error.to_string() })
+    shared.then(|| Failure { at: now, class: error.code().name().to_owned(), message: error.to_string() })
 }
 
 /// Polls a future once: the value of one that has nothing to wait for.

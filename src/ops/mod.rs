@@ -1,7 +1,10 @@
 //! What tokman does: keeps tokens fresh, obtains and ends them. No flags, no printing.
 
+pub mod error;
 mod exchange;
 pub mod fresh;
+pub mod history;
+pub mod hooks;
 pub mod inspect;
 pub mod issuer;
 pub mod login;
@@ -10,119 +13,18 @@ pub mod rescue;
 pub mod revoke;
 mod signals;
 
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use jiff::Timestamp;
-use thiserror::Error;
-
+pub use error::{Code, Error};
+pub use hooks::Hooks;
 pub use issuer::Issuer;
 
-use crate::config::ConfigError;
-use crate::fsutil::FsError;
-use crate::model::{Clock, Key, Response};
-use crate::net::{Client, NetError};
-use crate::provider::ProviderError;
-use crate::store::{Failure, Record, StoreError, TokenStore};
+use history::{Action, Event, History};
 
-/// What went wrong, for whoever has to act.
-#[derive(Debug, Error)]
-pub enum Error {
-    /// A setting.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// The provider.
-    #[error(transparent)]
-    Provider(#[from] ProviderError),
-    /// The store.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The wire.
-    #[error(transparent)]
-    Net(#[from] NetError),
-    /// Nothing is stored for the key.
-    #[error("nothing is stored for {key}")]
-    NotFound {
-        /// The key.
-        key: Key,
-    },
-    /// The provider called the grant dead in an earlier run: it is not presented again.
-    #[error("the grant of {key} ended: the provider refused it for good at {since}")]
-    NeedsLogin {
-        /// The key.
-        key: Key,
-        /// When.
-        since: Timestamp,
-    },
-    /// The record belongs to another application or address.
-    #[error("the token of {key} was issued {what} {stored}, not {configured}")]
-    Bound {
-        /// The key.
-        key: Key,
-        /// `by` (address), `to` (client id) or `for` (Wix: the instance).
-        what: &'static str,
-        /// What the record says.
-        stored: String,
-        /// What the settings say.
-        configured: String,
-    },
-    /// `--no-refresh`, and the stored token is too old.
-    #[error("the stored token of {key} {state}, and --no-refresh forbids getting another")]
-    TooOld {
-        /// The key.
-        key: Key,
-        /// How old it is, in words.
-        state: String,
-    },
-    /// The process that this one waited for failed a moment ago: asking the same again would not help.
-    #[error("another process failed at {}: {}", failure.at, failure.message)]
-    Shared {
-        /// What it met.
-        failure: Failure,
-    },
-    /// The provider answered, and the answer could not be stored.
-    #[error("the new token of {key} could not be stored; it is in {}", rescue.display())]
-    NotSaved {
-        /// The key.
-        key: Key,
-        /// Where it is instead.
-        rescue: PathBuf,
-        /// Why it could not be stored.
-        #[source]
-        why: StoreError,
-    },
-    /// The provider answered, the answer could not be stored, and not even saved elsewhere.
-    #[error("the new token of {key} could not be stored anywhere")]
-    Lost {
-        /// The key.
-        key: Key,
-        /// Why the last place refused.
-        #[source]
-        why: FsError,
-    },
-    /// The key holds a live token of another account.
-    #[error("{key} holds a live token of {stored}, and this one is of {new}; it was not overwritten, the new one is in {}", rescue.display())]
-    OtherAccount {
-        /// The key.
-        key: Key,
-        /// The account of the stored token.
-        stored: String,
-        /// The account of the new one.
-        new: String,
-        /// Where the new record is.
-        rescue: PathBuf,
-    },
-    /// A login that does not fit: an address of another login, none pending, too old.
-    #[error("{0}")]
-    Login(String),
-    /// A rescue file that does not fit: none there, or something better is stored.
-    #[error("{0}")]
-    Rescue(String),
-    /// The system refused something that always works.
-    #[error("{0}")]
-    System(String),
-}
+use crate::model::{Clock, Key, Response};
+use crate::net::Client;
+use crate::store::{Record, TokenStore};
 
 /// What an operation ended with.
 #[derive(Debug)]
@@ -159,12 +61,34 @@ pub struct Broker {
     pub net: Client,
     /// The whole budget of one exchange, its retries included.
     pub budget: Duration,
+    /// Where what happened is written down.
+    pub history: History,
+    /// Who is told of it.
+    pub hooks: Hooks,
+    /// What the hooks have not been told yet: they run when no lease is held.
+    pub untold: Mutex<Vec<Event>>,
 }
 
 impl Broker {
     /// How long to wait for a lease: longer than the longest exchange of whoever has it.
     fn lease_wait(&self) -> Duration {
         self.budget + Duration::from_secs(5)
+    }
+
+    /// Writes down what happened; the hooks are told when the lease is gone.
+    fn happened(&self, event: Event) {
+        self.history.append(&event);
+        if let Ok(mut untold) = self.untold.lock() {
+            untold.push(event);
+        }
+    }
+
+    /// Tells the hooks what happened since they were told last. Not to be called under a lease: they take their time.
+    fn tell_hooks(&self) {
+        let untold = self.untold.lock().map(|mut untold| std::mem::take(&mut *untold)).unwrap_or_default();
+        for event in &untold {
+            self.hooks.run(event);
+        }
     }
 
     /// Forgets a key locally; the record that was there.
@@ -178,8 +102,15 @@ impl Broker {
         if matches!(before, Ok(None)) {
             return Err(Error::NotFound { key: key.clone() });
         }
+        let began = self.clock.now();
         let mut lease = self.store.lease(key, self.lease_wait()).await?;
-        if lease.remove().await? { Ok(before.ok().flatten()) } else { Err(Error::NotFound { key: key.clone() }) }
+        if !lease.remove().await? {
+            return Err(Error::NotFound { key: key.clone() });
+        }
+        let record = before.ok().flatten();
+        let event = Event::new(key, Action::Remove, (began, self.clock.now()));
+        self.happened(event.tokens(record.as_ref().map(|record| &record.token), None));
+        Ok(record)
     }
 }
 

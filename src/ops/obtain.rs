@@ -2,9 +2,10 @@
 
 use crate::model::{Freshness, Grant, Key};
 use crate::ops::exchange::next_record;
+use crate::ops::history::{Action, Event};
 use crate::ops::{Broker, Error, Issuer, Outcome, Source, rescue};
 use crate::provider::Wanted;
-use crate::store::Record;
+use crate::store::{Lease, Record};
 
 impl Broker {
     /// Hands in a grant and stores what comes. The stored grant, if there is one, stays until the new one is there.
@@ -20,8 +21,8 @@ impl Broker {
         wanted: &Wanted,
         replace: bool,
     ) -> Result<Outcome, Error> {
+        let began = self.clock.now();
         let mut lease = self.store.lease(key, self.lease_wait()).await?;
-        let lease = lease.as_mut();
         // A record that cannot be read is not overwritten unasked: a grant may be in it.
         let old = match lease.get().await {
             Ok(old) => old,
@@ -31,6 +32,22 @@ impl Broker {
                 None
             }
         };
+        let result = self.hand_in(key, issuer, lease.as_mut(), old.as_ref(), (grant, wanted, replace)).await;
+        self.write_down(Event::new(key, Action::Obtain, (began, self.clock.now())), old.as_ref(), &result);
+        drop(lease);
+        self.tell_hooks();
+        result
+    }
+
+    /// The exchange, under the lease.
+    async fn hand_in(
+        &self,
+        key: &Key,
+        issuer: &Issuer,
+        lease: &mut dyn Lease,
+        old: Option<&Record>,
+        (grant, wanted, replace): (&Grant, &Wanted, bool),
+    ) -> Result<Outcome, Error> {
         let spent = match grant {
             Grant::Refresh { refresh_token } => Some(refresh_token),
             Grant::Code { code, .. } => Some(code),
@@ -41,8 +58,8 @@ impl Broker {
         let grant = Some(grant.grant_type().to_string());
         // A new grant: its own beginning, but a later generation.
         let mut next = next_record(None, token, grant, issuer, sent_at);
-        next.generation = old.as_ref().map_or(0, |old| old.generation) + 1;
-        if let Some((stored, new)) = old.as_ref().filter(|_| !replace).and_then(|old| self.other_account(old, &next)) {
+        next.generation = old.map_or(0, |old| old.generation) + 1;
+        if let Some((stored, new)) = old.filter(|_| !replace).and_then(|old| self.other_account(old, &next)) {
             let rescue = rescue::save(key, &next, self.clock.now())?;
             held.release(lease).await;
             return Err(Error::OtherAccount { key: key.clone(), stored, new, rescue });

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use crate::config::paths;
 use crate::fsutil::{self, FsError};
 use crate::model::Key;
+use crate::ops::history::{Action, Event};
 use crate::ops::{Broker, Error};
 use crate::store::Record;
 
@@ -47,6 +48,7 @@ impl Broker {
         let Some(bytes) = bytes else {
             return Err(Error::Rescue(format!("there is no file {}", path.display())));
         };
+        let began = self.clock.now();
         let rescued = Record::parse(&bytes, key, path, None)?;
         let mut lease = self.store.lease(key, self.lease_wait()).await?;
         let lease = lease.as_mut();
@@ -63,8 +65,11 @@ impl Broker {
                 return Err(Error::Rescue(format!("{key} holds {what}; --replace overwrites it")));
             }
         }
+        let (old, token) = (stored.as_ref().map(|stored| stored.token.clone()), rescued.token.clone());
         let generation = stored.map_or(0, |stored| stored.generation).max(rescued.generation) + 1;
         self.put(key, lease, &Record { generation, ..rescued }).await?;
+        let event = Event::new(key, Action::Import, (began, self.clock.now()));
+        self.happened(event.tokens(old.as_ref(), Some(&token)));
         fsutil::remove(path, true).map_err(|error| Error::Store(error.into()))?;
         Ok(())
     }

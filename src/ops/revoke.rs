@@ -1,9 +1,10 @@
 //! The end of a token: at the provider first, then here.
 
 use crate::model::Key;
+use crate::ops::history::{Action, Event};
 use crate::ops::{Broker, Error, Issuer};
-use crate::provider::{Reply, Revocation};
-use crate::store::Record;
+use crate::provider::{ProviderError, Reply, Revocation};
+use crate::store::{Lease, Record};
 
 /// What became of a key.
 #[derive(Debug)]
@@ -26,25 +27,51 @@ impl Broker {
         if before.is_none() && !merchant {
             return Err(Error::NotFound { key: key.clone() });
         }
+        let began = self.clock.now();
         let mut lease = self.store.lease(key, self.lease_wait()).await?;
-        let lease = lease.as_mut();
         let record = lease.get().await?;
         match &record {
             Some(record) => issuer.check(key, record)?,
             None if merchant => {}
             None => return Err(Error::NotFound { key: key.clone() }),
         }
-        let token = record.as_ref().map(|record| &record.token).filter(|_| !merchant);
+        let result = self.end(key, issuer, lease.as_mut(), record.as_ref(), what, keep).await;
+        let event = Event::new(key, Action::Revoke, (began, self.clock.now()));
+        let event = event.tokens(record.as_ref().map(|record| &record.token), None);
+        match &result {
+            Ok(_) => self.happened(event),
+            Err(
+                Error::Config(_) | Error::Provider(ProviderError::Missing { .. } | ProviderError::Unsupported { .. }),
+            ) => {}
+            Err(error) => self.happened(event.failed(error)),
+        }
+        drop(lease);
+        self.tell_hooks();
+        result
+    }
+
+    /// The exchange, under the lease, and what it means for the record.
+    async fn end(
+        &self,
+        key: &Key,
+        issuer: &Issuer,
+        lease: &mut dyn Lease,
+        record: Option<&Record>,
+        what: &Revocation,
+        keep: bool,
+    ) -> Result<Revoked, Error> {
+        let merchant = matches!(what, Revocation::Merchant(_));
+        let token = record.map(|record| &record.token).filter(|_| !merchant);
         let asked = self.exchange(key, issuer, lease, None, |provider| provider.revoke(token, what)).await?;
         let (reply, held, sent_at) = asked;
-        let forget = match (what, &record) {
+        let forget = match (what, record) {
             (_, None) | (Revocation::OnlyAccessToken, _) => false,
             (Revocation::Authorization, Some(_)) => !keep,
             (Revocation::Merchant(merchant), Some(record)) => !keep && record.token.account.as_ref() == Some(merchant),
         };
         match record {
             Some(record) if *what == Revocation::OnlyAccessToken => {
-                let mut record = Record { generation: record.generation + 1, ..record };
+                let mut record = Record { generation: record.generation + 1, ..record.clone() };
                 record.token.expires_at = Some(sent_at);
                 self.store_or_rescue(key, lease, held, &record).await?;
             }

@@ -1,0 +1,220 @@
+//! What can go wrong with an operation, and who has to act on it.
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use thiserror::Error;
+
+use crate::config::ConfigError;
+use crate::fsutil::FsError;
+use crate::model::Key;
+use crate::net::NetError;
+use crate::provider::{Need, ProviderError, RefusalClass};
+use crate::store::{Failure, StoreError};
+
+/// What a run ended with, for whoever has to act. The numbers are public.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Code {
+    /// Unforeseen.
+    Internal = 1,
+    /// Wrong options.
+    Usage = 2,
+    /// A setting, or a secret's file.
+    Config = 3,
+    /// Nothing stored for the key.
+    NotFound = 4,
+    /// The grant is dead.
+    NeedsLogin = 5,
+    /// The provider refused, or cannot do this.
+    Rejected = 6,
+    /// It will pass.
+    TryAgain = 7,
+    /// The store; nothing was spent.
+    Store = 8,
+    /// Some of many keys failed.
+    Partial = 9,
+    /// The provider answered, and the answer is not in the store.
+    NotSaved = 10,
+}
+
+impl Code {
+    /// The code's name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Internal => "internal",
+            Self::Usage => "usage",
+            Self::Config => "config",
+            Self::NotFound => "not_found",
+            Self::NeedsLogin => "needs_login",
+            Self::Rejected => "rejected",
+            Self::TryAgain => "try_again",
+            Self::Store => "store",
+            Self::Partial => "partial",
+            Self::NotSaved => "not_saved",
+        }
+    }
+}
+
+/// What went wrong, for whoever has to act.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// A setting.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The provider.
+    #[error(transparent)]
+    Provider(#[from] ProviderError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The wire.
+    #[error(transparent)]
+    Net(#[from] NetError),
+    /// Nothing is stored for the key.
+    #[error("nothing is stored for {key}")]
+    NotFound {
+        /// The key.
+        key: Key,
+    },
+    /// The provider called the grant dead in an earlier run: it is not presented again.
+    #[error("the grant of {key} ended: the provider refused it for good at {since}")]
+    NeedsLogin {
+        /// The key.
+        key: Key,
+        /// When.
+        since: Timestamp,
+    },
+    /// The record belongs to another application or address.
+    #[error("the token of {key} was issued {what} {stored}, not {configured}")]
+    Bound {
+        /// The key.
+        key: Key,
+        /// `by` (address), `to` (client id) or `for` (Wix: the instance).
+        what: &'static str,
+        /// What the record says.
+        stored: String,
+        /// What the settings say.
+        configured: String,
+    },
+    /// `--no-refresh`, and the stored token is too old.
+    #[error("the stored token of {key} {state}, and --no-refresh forbids getting another")]
+    TooOld {
+        /// The key.
+        key: Key,
+        /// How old it is, in words.
+        state: String,
+    },
+    /// The process that this one waited for failed a moment ago: asking the same again would not help.
+    #[error("another process failed at {}: {}", failure.at, failure.message)]
+    Shared {
+        /// What it met.
+        failure: Failure,
+    },
+    /// The provider answered, and the answer could not be stored.
+    #[error("the new token of {key} could not be stored; it is in {}", rescue.display())]
+    NotSaved {
+        /// The key.
+        key: Key,
+        /// Where it is instead.
+        rescue: PathBuf,
+        /// Why it could not be stored.
+        #[source]
+        why: StoreError,
+    },
+    /// The provider answered, the answer could not be stored, and not even saved elsewhere.
+    #[error("the new token of {key} could not be stored anywhere")]
+    Lost {
+        /// The key.
+        key: Key,
+        /// Why the last place refused.
+        #[source]
+        why: FsError,
+    },
+    /// The key holds a live token of another account.
+    #[error("{key} holds a live token of {stored}, and this one is of {new}; it was not overwritten, the new one is in {}", rescue.display())]
+    OtherAccount {
+        /// The key.
+        key: Key,
+        /// The account of the stored token.
+        stored: String,
+        /// The account of the new one.
+        new: String,
+        /// Where the new record is.
+        rescue: PathBuf,
+    },
+    /// A login that does not fit: an address of another login, none pending, too old.
+    #[error("{0}")]
+    Login(String),
+    /// A rescue file that does not fit: none there, or something better is stored.
+    #[error("{0}")]
+    Rescue(String),
+    /// The system refused something that always works.
+    #[error("{0}")]
+    System(String),
+}
+
+impl Error {
+    /// Who has to act.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Error::Config(error) => of_config(error),
+            Error::Provider(error) => of_provider(error),
+            Error::Store(error) => of_store(error),
+            Error::Net(crate::net::NetError::Setup(_)) | Error::Bound { .. } => Code::Config,
+            Error::Shared { failure } if failure.class == Code::Rejected.name() => Code::Rejected,
+            Error::Net(_) | Error::TooOld { .. } | Error::Shared { .. } => Code::TryAgain,
+            Error::NotFound { .. } => Code::NotFound,
+            Error::NeedsLogin { .. } => Code::NeedsLogin,
+            Error::NotSaved { .. } | Error::Lost { .. } | Error::OtherAccount { .. } => Code::NotSaved,
+            Error::Login(_) | Error::Rescue(_) => Code::Usage,
+            Error::System(_) => Code::Internal,
+        }
+    }
+}
+
+/// The code of an error of the settings.
+#[must_use]
+pub const fn of_config(error: &ConfigError) -> Code {
+    match error {
+        ConfigError::Usage(_) => Code::Usage,
+        ConfigError::NoHome
+        | ConfigError::Fs(_)
+        | ConfigError::Syntax { .. }
+        | ConfigError::Value { .. }
+        | ConfigError::NoProvider
+        | ConfigError::UnknownProvider { .. }
+        | ConfigError::Missing { .. }
+        | ConfigError::Secret { .. }
+        | ConfigError::NotInThisBuild(_) => Code::Config,
+    }
+}
+
+fn of_provider(error: &ProviderError) -> Code {
+    match error {
+        ProviderError::Refused(refusal) => match refusal.class {
+            RefusalClass::GrantDead => Code::NeedsLogin,
+            RefusalClass::Application | RefusalClass::Other => Code::Rejected,
+            RefusalClass::Passing => Code::TryAgain,
+        },
+        ProviderError::NoAnswer { .. } => Code::TryAgain,
+        ProviderError::Unusable { .. } | ProviderError::Unsupported { .. } => Code::Rejected,
+        ProviderError::Missing { need: Need::RefreshToken, .. } => Code::NeedsLogin,
+        ProviderError::Missing { need: Need::ClientSecret | Need::InstanceId, .. }
+        | ProviderError::Setting(_)
+        | ProviderError::NotSendable(_) => Code::Config,
+    }
+}
+
+/// The code of an error of the store.
+#[must_use]
+pub const fn of_store(error: &StoreError) -> Code {
+    match error {
+        StoreError::Busy { .. } => Code::TryAgain,
+        StoreError::Fs(_) | StoreError::Damaged { .. } | StoreError::Newer { .. } | StoreError::NoLocks { .. } => {
+            Code::Store
+        }
+    }
+}

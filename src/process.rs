@@ -1,0 +1,154 @@
+//! Other programs: found in absolute directories of `PATH` only, given no secrets of ours, and not waited for too long.
+
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use thiserror::Error;
+
+use crate::env;
+
+/// How often a program that was written to and read from is asked whether it has ended.
+const POLL: Duration = Duration::from_millis(5);
+
+/// Why a program gave nothing.
+#[derive(Debug, Error)]
+pub enum ProcessError {
+    /// Nothing to run.
+    #[error("the command is empty")]
+    Empty,
+    /// A relative path: it would be another program in another directory.
+    #[error("the command {0} must be a name found in PATH or an absolute path")]
+    Relative(String),
+    /// No such program, or it cannot be run.
+    #[error("the command {program} cannot be run: {source}")]
+    Run {
+        /// Its name.
+        program: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It did not end in time, and was ended.
+    #[error("the command {program} did not end within {} s", limit.as_secs())]
+    TimedOut {
+        /// Its name.
+        program: String,
+        /// How long it had.
+        limit: Duration,
+    },
+    /// It ended, but not well.
+    #[error("the command {program} failed: {status}")]
+    Failed {
+        /// Its name.
+        program: String,
+        /// How it ended.
+        status: ExitStatus,
+    },
+}
+
+/// Runs a program without a shell: `input` on its stdin, at most `capture` bytes of its stdout returned, its stderr
+/// ours. Variables of ours that hold secrets are not in its environment.
+///
+/// # Errors
+/// Where it cannot be run, does not end within `limit`, or ends otherwise than well.
+pub fn run(argv: &[String], input: &[u8], capture: u64, limit: Duration) -> Result<Vec<u8>, ProcessError> {
+    let (name, rest) = argv.split_first().ok_or(ProcessError::Empty)?;
+    let program = find(name)?;
+    let failed = |source| ProcessError::Run { program: name.clone(), source };
+    let mut command = Command::new(program);
+    command.args(rest).stdin(Stdio::piped()).stdout(if capture > 0 { Stdio::piped() } else { Stdio::null() });
+    for secret in env::secret_names() {
+        command.env_remove(secret);
+    }
+    let mut child = command.spawn().map_err(failed)?;
+    let end = Instant::now() + limit;
+    // In threads of their own, so that a program that neither reads nor writes can be given up.
+    if let Some(mut stdin) = child.stdin.take() {
+        let input = zeroize::Zeroizing::new(input.to_vec());
+        std::thread::spawn(move || {
+            // A program that does not want it closes its end: that is its business.
+            let _ = stdin.write_all(&input);
+        });
+    }
+    let (sender, receiver) = mpsc::channel();
+    if let Some(stdout) = child.stdout.take() {
+        std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            let _ = sender.send(stdout.take(capture).read_to_end(&mut bytes).map(|_| bytes));
+        });
+    }
+    let status = loop {
+        match child.try_wait().map_err(failed)? {
+            Some(status) => break status,
+            None if Instant::now() >= end => {
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(ProcessError::TimedOut { program: name.clone(), limit });
+            }
+            None => std::thread::sleep(POLL),
+        }
+    };
+    if !status.success() {
+        return Err(ProcessError::Failed { program: name.clone(), status });
+    }
+    if capture == 0 {
+        return Ok(Vec::new());
+    }
+    match receiver.recv_timeout(end.saturating_duration_since(Instant::now()).max(POLL)) {
+        Ok(read) => read.map_err(failed),
+        // It ended, but something that it left behind keeps its stdout open.
+        Err(_) => Err(ProcessError::TimedOut { program: name.clone(), limit }),
+    }
+}
+
+/// The program of a name: absolute as it is, else from the absolute directories of `PATH`. An empty entry or `.` means
+/// the current directory, where anybody may have put a program.
+fn find(name: &str) -> Result<PathBuf, ProcessError> {
+    if Path::new(name).is_absolute() {
+        return Ok(name.into());
+    }
+    if name.contains(std::path::MAIN_SEPARATOR) || name.contains('/') {
+        return Err(ProcessError::Relative(name.to_owned()));
+    }
+    env::search_path()
+        .into_iter()
+        .filter(|dir| dir.is_absolute())
+        .map(|dir| dir.join(name))
+        .find(|path| path.is_file())
+        .ok_or_else(|| ProcessError::Run { program: name.to_owned(), source: io::ErrorKind::NotFound.into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(20);
+
+    fn argv(words: &[&str]) -> Vec<String> {
+        words.iter().map(|word| (*word).to_owned()).collect()
+    }
+
+    #[test]
+    fn gives_input_and_takes_output() {
+        assert_eq!(run(&argv(&["cat"]), b"text", 100, SOON).unwrap(), b"text");
+        assert_eq!(run(&argv(&["true"]), &vec![b'x'; 100_000], 0, SOON).unwrap(), b"");
+    }
+
+    #[test]
+    fn does_not_wait_for_ever() {
+        let started = Instant::now();
+        let error = run(&argv(&["sleep", "60"]), b"", 10, Duration::from_millis(50)).unwrap_err();
+        assert!(matches!(error, ProcessError::TimedOut { .. }) && started.elapsed() < SOON, "{error}");
+    }
+
+    #[test]
+    fn finds_nothing_relative_to_where_it_stands() {
+        assert!(matches!(run(&argv(&["./cat"]), b"", 0, SOON), Err(ProcessError::Relative(_))));
+        assert!(matches!(run(&argv(&["bin/cat"]), b"", 0, SOON), Err(ProcessError::Relative(_))));
+        assert!(matches!(run(&[], b"", 0, SOON), Err(ProcessError::Empty)));
+        assert!(matches!(run(&argv(&["no-such-program"]), b"", 0, SOON), Err(ProcessError::Run { .. })));
+        assert!(matches!(run(&argv(&["false"]), b"", 0, SOON), Err(ProcessError::Failed { .. })));
+    }
+}
