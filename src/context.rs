@@ -11,6 +11,7 @@ use crate::flags::{ApplicationArgs, ColorWhen, GlobalArgs};
 use crate::model::{Clock, Key, SystemClock};
 use crate::net::Client;
 use crate::ops::history::History;
+use crate::ops::signals::ProcessSignals;
 use crate::ops::{Broker, Hooks, Issuer};
 use crate::output::Printer;
 use crate::output::response::Format;
@@ -78,6 +79,7 @@ impl Context {
             clock: Arc::clone(&self.clock),
             net: Client::new(Arc::clone(&self.clock)),
             budget: self.global.timeout,
+            signals: Box::new(ProcessSignals),
             history: History::new(&settings.config_dir),
             hooks: Hooks {
                 on_refresh: settings.hooks().on_refresh.clone(),

@@ -171,9 +171,10 @@ fn hint_of(error: &Error, key: Option<&Key>) -> Option<String> {
 fn hint_of_store(error: &StoreError) -> Option<String> {
     match error {
         StoreError::Fs(error) => error.remedy(),
-        StoreError::Damaged { path, .. } => {
-            Some(format!("keep a copy, for a grant may be in it, then mend or remove it: {}", path.display()))
-        }
+        StoreError::Damaged { path, .. } | StoreError::SetAside { path, .. } => Some(format!(
+            "a grant may be in it: mend it and move it back, or log in anew with 'tokman obtain', which leaves it where it is: {}",
+            path.display()
+        )),
         StoreError::Newer { .. } => Some("use the newer tokman".to_owned()),
         StoreError::Busy { .. } => Some("try again; if it stays so, look for a tokman that hangs".to_owned()),
         StoreError::NoLocks { .. } => Some("keep the tokens on a local disk: --store file:/path".to_owned()),

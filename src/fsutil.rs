@@ -247,6 +247,34 @@ pub fn remove(path: &Path, durable: bool) -> Result<bool, FsError> {
     }
 }
 
+/// Overwrites a private file that is there, or makes one; where `durable`, it is on the disk on return. It is not
+/// replaced atomically: whoever reads it in between sees a torn one.
+///
+/// # Errors
+/// What the system refused, or what is wrong with the file that is there.
+pub fn overwrite_private(path: &Path, bytes: &[u8], durable: bool) -> Result<File, FsError> {
+    let Some(mut file) = open_private(path, OpenOptions::new().read(true).write(true), 0o600)? else {
+        return create_private(path, bytes, durable);
+    };
+    rewrite(&mut file, path, bytes)?;
+    if durable {
+        sync_parent(path)?;
+    }
+    Ok(file)
+}
+
+/// Moves a file out of the way to a name that is free: `name`, else `name-2`, `name-3`, … Tells which.
+///
+/// # Errors
+/// What the system refused.
+pub fn set_aside(path: &Path, name: &str) -> Result<PathBuf, FsError> {
+    let free = (1..1000).map(|n| if n == 1 { name.to_owned() } else { format!("{name}-{n}") });
+    let free = free.map(|name| path.with_file_name(name)).find(|aside| fs::symlink_metadata(aside).is_err());
+    let aside = free.ok_or_else(|| FsError::io("set aside", path)(io::ErrorKind::AlreadyExists.into()))?;
+    publish(path, &aside)?;
+    Ok(aside)
+}
+
 /// Puts the names in the file's directory on the disk.
 fn sync_parent(path: &Path) -> Result<(), FsError> {
     sync_dir(path.parent().unwrap_or(Path::new(".")))

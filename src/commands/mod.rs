@@ -1,7 +1,9 @@
 //! The verbs: one file each, and the one match that finds them.
 
 pub mod config;
+pub mod doctor;
 pub mod emulator;
+pub mod history;
 pub mod import;
 pub mod obtain;
 pub mod refresh;
@@ -39,6 +41,10 @@ pub enum Command {
     Remove(remove::RemoveArgs),
     /// Shows where settings are, what they are, and a template for them
     Config(config::ConfigArgs),
+    /// Shows what was done to a key and when; never a secret
+    History(history::HistoryArgs),
+    /// Checks files, locks, clock, network and settings; --repair mends what is safe to mend
+    Doctor(doctor::DoctorArgs),
     /// Runs a local Square and Wix for trials and tests
     Emulator(emulator::EmulatorArgs),
 }
@@ -58,6 +64,8 @@ pub fn run(context: &Context, command: Command) -> anyhow::Result<ExitCode> {
         Command::Import(args) => import::run(context, &args),
         Command::Remove(args) => remove::run(context, &args),
         Command::Config(args) => config::run(context, &args),
+        Command::History(args) => history::run(context, &args),
+        Command::Doctor(args) => doctor::run(context, &args),
         Command::Emulator(args) => emulator::run(context, &args),
     }
 }

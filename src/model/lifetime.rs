@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jiff::fmt::rfc2822::DateTimeParser;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
@@ -13,17 +14,41 @@ use crate::model::{Freshness, Response};
 const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_secs(30);
 
 /// The end of an access token: the earliest of `expires_in` after `received`, `expires_at`, and the `exp` inside a
-/// readable token. Whatever of these is absent or absurd does not count; none of them: unknown.
+/// readable token. Whatever of these is absent or absurd does not count; none of them: unknown. The absolute ones are
+/// the provider's, told here as the local clock will show them, which is ahead by `clock_error`.
 #[must_use]
-pub fn end_of(response: &Response, access_token: &str, received: Timestamp) -> Option<Timestamp> {
+pub fn end_of(
+    response: &Response,
+    access_token: &str,
+    received: Timestamp,
+    clock_error: SignedDuration,
+) -> Option<Timestamp> {
+    let local = |instant: Timestamp| instant.checked_add(clock_error).ok();
     [
         response.get("expires_in").and_then(seconds).and_then(|secs| after(received, secs)),
-        response.get("expires_at").and_then(instant),
-        claimed_end(access_token),
+        response.get("expires_at").and_then(instant).and_then(local),
+        claimed_end(access_token).and_then(local),
     ]
     .into_iter()
     .flatten()
     .min()
+}
+
+/// How far the local clock is ahead of the provider's, from the `Date` of an answer (RFC 9110 §6.6.1) to a request of
+/// `sent`. What the network's time and whole seconds can explain counts as nothing.
+#[must_use]
+pub fn clock_error(date: Option<&str>, sent: Timestamp) -> SignedDuration {
+    let Some(error) = date.and_then(http_date).map(|date| sent.duration_since(date)) else {
+        return SignedDuration::ZERO;
+    };
+    if error.abs() > CLOCK_TOLERANCE { error } else { SignedDuration::ZERO }
+}
+
+/// A date as HTTP writes it (RFC 9110 §5.6.7).
+#[must_use]
+pub fn http_date(text: &str) -> Option<Timestamp> {
+    static PARSER: DateTimeParser = DateTimeParser::new();
+    PARSER.parse_timestamp(text).ok()
 }
 
 /// A number of seconds: a number, a fraction or a string of either; below zero counts as zero, absurd as unknown.
@@ -140,7 +165,7 @@ mod tests {
     #[test]
     fn takes_a_lifetime_in_every_form_that_was_seen() {
         for (body, secs) in [("300", 300), ("\"14400\"", 14_400), ("299.9", 299), ("0", 0), ("-5", 0), ("3e2", 300)] {
-            let end = end_of(&response(&format!("{{\"expires_in\":{body}}}")), "opaque", at(NOW));
+            let end = end_of(&response(&format!("{{\"expires_in\":{body}}}")), "opaque", at(NOW), SignedDuration::ZERO);
             assert_eq!(end, after(at(NOW), secs), "{body}");
         }
     }
@@ -149,7 +174,11 @@ mod tests {
     fn treats_an_absurd_lifetime_as_unknown() {
         for body in ["1e999", &"9".repeat(400), "true", "\"soon\"", "null", "[]", "\"1e999\"", "\"NaN\"", "99999999999"]
         {
-            assert_eq!(end_of(&response(&format!("{{\"expires_in\":{body}}}")), "opaque", at(NOW)), None, "{body}");
+            assert_eq!(
+                end_of(&response(&format!("{{\"expires_in\":{body}}}")), "opaque", at(NOW), SignedDuration::ZERO),
+                None,
+                "{body}"
+            );
         }
     }
 
@@ -183,7 +212,20 @@ mod tests {
     fn takes_the_earliest_of_what_disagrees() {
         let payload = URL_SAFE_NO_PAD.encode(format!("{{\"exp\":{}}}", at(NOW).as_second() + 60));
         let body = response(r#"{"expires_in":14400,"expires_at":"2026-12-21T21:00:00Z"}"#);
-        assert_eq!(end_of(&body, &format!("h.{payload}.s"), at(NOW)), after(at(NOW), 60));
+        assert_eq!(end_of(&body, &format!("h.{payload}.s"), at(NOW), SignedDuration::ZERO), after(at(NOW), 60));
+    }
+
+    #[test]
+    fn corrects_absolute_times_by_the_local_clocks_error() {
+        let sent = at(NOW);
+        let error = |date| clock_error(Some(date), sent);
+        assert_eq!(error("Sat, 21 Nov 2026 11:00:00 GMT"), SignedDuration::from_hours(1));
+        assert_eq!(error("Sat, 21 Nov 2026 12:00:20 GMT"), SignedDuration::ZERO);
+        assert_eq!(error("yesterday"), SignedDuration::ZERO);
+        assert_eq!(clock_error(None, sent), SignedDuration::ZERO);
+        // The local clock is an hour ahead: what ends at 13:00 ends when it shows 14:00.
+        let body = response(r#"{"expires_at":"2026-11-21T13:00:00Z"}"#);
+        assert_eq!(end_of(&body, "opaque", sent, SignedDuration::from_hours(1)), after(sent, 7200));
     }
 
     #[test]

@@ -27,6 +27,8 @@ pub struct Answer {
     pub response: Response<Bytes>,
     /// The instant before the attempt that was answered: lifetimes count from here.
     pub sent_at: Timestamp,
+    /// How often the request was sent.
+    pub attempts: usize,
 }
 
 /// Sends requests.
@@ -65,7 +67,11 @@ impl Client {
                 Ok(response) => {
                     log::debug!("< {}", trace::response(&response));
                     let asked = retry_after(response.headers(), self.clock.now());
-                    (Ending::of_status(response.status()), asked, Ok(Answer { response, sent_at }))
+                    (
+                        Ending::of_status(response.status()),
+                        asked,
+                        Ok(Answer { response, sent_at, attempts: retries.attempts() }),
+                    )
                 }
                 Err(error) => {
                     log::debug!("< {error}");

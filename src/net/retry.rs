@@ -6,9 +6,8 @@ use backon::{BackoffBuilder as _, ExponentialBuilder};
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
-use jiff::fmt::rfc2822::DateTimeParser;
 
-use crate::model::Replay;
+use crate::model::{Replay, lifetime};
 
 /// How often a request is sent at the most.
 const MAX_ATTEMPTS: usize = 4;
@@ -68,6 +67,12 @@ impl Retries {
         Self { replay, delays, attempts: 1, replayed: false }
     }
 
+    /// How often the request was sent, the present attempt included.
+    #[must_use]
+    pub const fn attempts(&self) -> usize {
+        self.attempts
+    }
+
     /// Whether another attempt could follow the present one if its answer were lost.
     #[must_use]
     pub const fn could_replay(&self) -> bool {
@@ -107,15 +112,8 @@ pub fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     if !text.is_empty() && text.len() <= 9 && text.bytes().all(|byte| byte.is_ascii_digit()) {
         return text.parse().ok().map(Duration::from_secs);
     }
-    let at = http_date(text)?;
+    let at = lifetime::http_date(text)?;
     Some(Duration::try_from(at.duration_since(now)).unwrap_or_default())
-}
-
-/// A date as HTTP writes it (RFC 9110 §5.6.7).
-#[must_use]
-pub fn http_date(text: &str) -> Option<Timestamp> {
-    static PARSER: DateTimeParser = DateTimeParser::new();
-    PARSER.parse_timestamp(text).ok()
 }
 
 #[cfg(test)]

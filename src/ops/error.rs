@@ -213,8 +213,10 @@ fn of_provider(error: &ProviderError) -> Code {
 pub const fn of_store(error: &StoreError) -> Code {
     match error {
         StoreError::Busy { .. } => Code::TryAgain,
-        StoreError::Fs(_) | StoreError::Damaged { .. } | StoreError::Newer { .. } | StoreError::NoLocks { .. } => {
-            Code::Store
-        }
+        StoreError::Fs(_)
+        | StoreError::Damaged { .. }
+        | StoreError::SetAside { .. }
+        | StoreError::Newer { .. }
+        | StoreError::NoLocks { .. } => Code::Store,
     }
 }

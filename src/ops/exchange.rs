@@ -3,9 +3,10 @@
 
 use jiff::Timestamp;
 
-use crate::model::{Key, Replay, Secret, Token};
+use crate::model::{Key, Replay, Secret, Token, lifetime};
 use crate::net::{Answer, NetError};
-use crate::ops::signals::Hold;
+use crate::ops::issuer::Providers;
+use crate::ops::signals;
 use crate::ops::{Broker, Error, Issuer, rescue};
 use crate::provider::{Exchange, Provider, ProviderError, RefusalClass};
 use crate::store::{InFlight, Lease, Record, Reservation};
@@ -14,7 +15,7 @@ use crate::store::{InFlight, Lease, Record, Reservation};
 #[derive(Debug)]
 pub(super) struct Held {
     reservation: Reservation,
-    _signals: Hold,
+    signals: Box<dyn signals::Held>,
 }
 
 impl Held {
@@ -38,46 +39,47 @@ impl Broker {
         plan: impl Fn(&dyn Provider) -> Result<Exchange<T>, ProviderError>,
     ) -> Result<(T, Held, Timestamp), Error> {
         let mut providers = issuer.providers();
-        let mut refused = None;
+        let mut provider = next_provider(issuer, &mut providers, None)?;
+        let mut asked_again = false;
         loop {
-            let provider = match (providers.next()?, refused.take()) {
-                (Some(provider), _) => provider,
-                (None, Some(error)) => return Err(error),
-                (None, None) => return Err(issuer.settings().missing_secret().into()),
-            };
             let (request, replay, reader) = plan(provider.as_ref()).map_err(|error| issuer.explain(error))?.split();
             // From here to the stored answer, the process cannot be ended by a signal.
-            let signals = Hold::begin().map_err(|error| Error::System(format!("cannot hold signals: {error}")))?;
+            let signals = self.hold_signals()?;
             // Reserve, and mark in flight what cannot be asked for again.
             let mark = (replay != Replay::Safe).then(|| InFlight {
                 since: self.clock.now(),
                 fingerprint: spent.map(|secret| secret.fingerprint(&key.to_string())).unwrap_or_default(),
                 pid: std::process::id(),
             });
-            let held = Held { reservation: lease.reserve(mark.as_ref()).await?, _signals: signals };
+            let held = Held { reservation: lease.reserve(mark.as_ref()).await?, signals };
             // Exchange.
             log::info!("{key}: {} {}", request.method(), request.uri().path());
             let answer = self.net.send(&request, replay, self.budget).await;
             let in_doubt = replay != Replay::Safe && is_in_doubt(&answer);
-            let read = match answer {
-                Ok(answer) => reader.read(&answer.response, answer.sent_at).map(|value| (value, answer.sent_at)),
+            let answer = match answer {
+                Ok(answer) => answer,
                 Err(error) => {
                     leave(lease, held, in_doubt).await;
                     return Err(error.into());
                 }
             };
-            match read {
-                Ok((value, sent_at)) => return Ok((value, held, sent_at)),
-                Err(error) => {
-                    let no_answer = matches!(error, ProviderError::NoAnswer { .. }) && replay != Replay::Safe;
-                    leave(lease, held, in_doubt || no_answer).await;
-                    // Another secret of a list may be the one that is valid now.
-                    if error.class() != Some(RefusalClass::Application) {
-                        return Err(issuer.explain(error));
-                    }
-                    refused = Some(issuer.explain(error));
-                }
+            warn_of_clock(key, &answer);
+            let error = match reader.read(&answer.response, answer.sent_at) {
+                Ok(value) => return Ok((value, held, answer.sent_at)),
+                Err(error) => error,
+            };
+            let no_answer = matches!(error, ProviderError::NoAnswer { .. });
+            if no_answer && may_ask_again(&answer, replay) && !std::mem::replace(&mut asked_again, true) {
+                // A success that cannot be read is a lost answer. The mark stays until the next one takes its place.
+                log::info!("{key}: {error}; asking once more");
+                continue;
             }
+            leave(lease, held, in_doubt || (no_answer && replay != Replay::Safe)).await;
+            // Another secret of a list may be the one that is valid now.
+            if error.class() != Some(RefusalClass::Application) {
+                return Err(issuer.explain(error));
+            }
+            provider = next_provider(issuer, &mut providers, Some(error))?;
         }
     }
 
@@ -89,7 +91,7 @@ impl Broker {
         held: Held,
         record: &Record,
     ) -> Result<(), Error> {
-        let Held { reservation, _signals: signals } = held;
+        let Held { reservation, signals } = held;
         let stored = lease.put(reservation, record).await;
         let result = match stored {
             Ok(()) => Ok(()),
@@ -102,12 +104,49 @@ impl Broker {
         result
     }
 
+    fn hold_signals(&self) -> Result<Box<dyn signals::Held>, Error> {
+        self.signals.hold().map_err(|error| Error::System(format!("cannot hold signals: {error}")))
+    }
+
     /// Stores a record that no exchange brought.
     pub(super) async fn put(&self, key: &Key, lease: &mut dyn Lease, record: &Record) -> Result<(), Error> {
-        let signals = Hold::begin().map_err(|error| Error::System(format!("cannot hold signals: {error}")))?;
+        let signals = self.hold_signals()?;
         let reservation = lease.reserve(None).await?;
-        self.store_or_rescue(key, lease, Held { reservation, _signals: signals }, record).await
+        self.store_or_rescue(key, lease, Held { reservation, signals }, record).await
     }
+}
+
+/// The provider with the next secret; after the last, the refusal of that.
+fn next_provider(
+    issuer: &Issuer,
+    providers: &mut Providers<'_>,
+    refused: Option<ProviderError>,
+) -> Result<Box<dyn Provider>, Error> {
+    match (providers.next()?, refused) {
+        (Some(provider), _) => Ok(provider),
+        (None, Some(error)) => Err(issuer.explain(error)),
+        (None, None) => Err(issuer.settings().missing_secret().into()),
+    }
+}
+
+/// A clock that is wrong makes tokens look longer- or shorter-lived than they are.
+fn warn_of_clock(key: &Key, answer: &Answer) {
+    let date = answer.response.headers().get(http::header::DATE).and_then(|date| date.to_str().ok());
+    let error = lifetime::clock_error(date, answer.sent_at).as_secs();
+    if error != 0 {
+        let direction = if error > 0 { "ahead of" } else { "behind" };
+        log::warn!("{key}: this machine's clock is {} s {direction} the provider's", error.unsigned_abs());
+    }
+}
+
+/// Whether a request may be sent again after a success that cannot be read.
+fn may_ask_again(answer: &Answer, replay: Replay) -> bool {
+    let may = match replay {
+        Replay::Safe => true,
+        Replay::OnceUnderLease => answer.attempts == 1,
+        Replay::Never => false,
+    };
+    may && answer.response.status().is_success()
 }
 
 /// Gives the room back, or leaves the mark where nobody knows what became of the request.
@@ -147,5 +186,6 @@ pub(super) fn next_record(
         refreshed_at: Some(sent_at),
         generation: old.map_or(0, |old| old.generation) + 1,
         needs_login: None,
+        in_flight: false,
     }
 }

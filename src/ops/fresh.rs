@@ -11,7 +11,7 @@ use crate::ops::exchange::next_record;
 use crate::ops::history::{Action, Event};
 use crate::ops::{Broker, Error, Issuer, Outcome, Source};
 use crate::provider::{Provider, ProviderError, RefusalClass, Wanted};
-use crate::store::{Failure, Lease, Record, StoreError};
+use crate::store::{Failure, InFlight, Lease, Record, StoreError};
 
 /// Which token will do.
 #[derive(Debug, Clone, Copy)]
@@ -53,11 +53,14 @@ impl Broker {
         let Some(read) = now_or_never(self.store.get(key)) else {
             return Ok(None);
         };
-        let Some(record) = read? else {
-            return Ok(None);
+        let record = match read {
+            Ok(Some(record)) => record,
+            // A damaged one is set aside, which needs the lease.
+            Ok(None) | Err(StoreError::Damaged { .. }) => return Ok(None),
+            Err(error) => return Err(error.into()),
         };
         issuer.check(key, &record)?;
-        let will_do = satisfies(&record, Demand::Valid(ttl), self.clock.now(), None);
+        let will_do = !record.in_flight && satisfies(&record, Demand::Valid(ttl), self.clock.now(), None);
         Ok(will_do.then(|| outcome(record, Source::Stored)))
     }
 
@@ -86,11 +89,18 @@ impl Broker {
     pub async fn fresh(&self, key: &Key, issuer: &Issuer, demand: Demand, how: How) -> Result<Outcome, Error> {
         let started = self.clock.now();
         // Read without a lease.
-        let record = self.store.get(key).await?;
+        let record = match self.store.get(key).await {
+            Ok(record) => record,
+            Err(damaged @ StoreError::Damaged { .. }) => return Err(self.set_aside(key, damaged).await),
+            Err(error) => return Err(error.into()),
+        };
         if let Some(record) = &record {
             issuer.check(key, record)?;
             if satisfies(record, demand, started, None) {
-                return Ok(outcome(record.clone(), Source::Stored));
+                let doubted = record.in_flight && self.is_abandoned(key).await;
+                if !doubted {
+                    return Ok(outcome(record.clone(), Source::Stored));
+                }
             }
             refuse_dead(key, record)?;
         } else if seed(issuer).is_none() && !(issuer.mints() && matches!(how, How::Refresh(_))) {
@@ -127,8 +137,13 @@ impl Broker {
         let now = self.clock.now();
         if let Some(record) = &record {
             issuer.check(key, record)?;
-            if satisfies(record, demand, now, Some(before)) {
-                log::info!("{key}: another process got a token meanwhile");
+            if satisfies(record, demand, now, Some(before)) && doubt(key, lease.as_mut(), record).await?.is_none() {
+                if record.in_flight {
+                    // Left by a process that died over something else: nothing that is stored is in doubt.
+                    let reservation = lease.reserve(None).await?;
+                    lease.release(reservation).await?;
+                }
+                log::info!("{key}: the stored token will do");
                 return Ok(outcome(record.clone(), Source::OtherProcess));
             }
             refuse_dead(key, record)?;
@@ -141,18 +156,23 @@ impl Broker {
             Some(record) => Some(record),
             None => seed(issuer).map(|refresh| seeded(issuer, refresh)),
         };
-        if let Some(mark) = lease.in_flight().await? {
-            let doubted = record.as_ref().and_then(|record| record.token.refresh.as_ref());
-            if doubted.is_some_and(|refresh| refresh.fingerprint(&key.to_string()) == mark.fingerprint) {
-                log::warn!(
-                    "{key}: the answer to a request of {} may have been lost (process {}); asking once more",
-                    mark.since,
-                    mark.pid
-                );
-            }
+        if let Some(record) = &record
+            && let Some(mark) = doubt(key, lease.as_mut(), record).await?
+        {
+            log::warn!(
+                "{key}: the answer to a request of {:.0} may have been lost (process {}); asking once more",
+                mark.since,
+                mark.pid
+            );
         }
         let began = self.clock.now();
-        let result = self.next_token(key, issuer, lease.as_mut(), record.as_ref(), how).await;
+        let mut result = self.next_token(key, issuer, lease.as_mut(), record.as_ref(), how).await;
+        if let (Err(error), Some(refused)) = (&result, &record)
+            && is_dead(error)
+            && let Some(newer) = self.newer(key, lease.as_mut(), refused).await
+        {
+            result = self.next_token(key, issuer, lease.as_mut(), Some(&newer), how).await;
+        }
         let action = if matches!(how, How::Renew) { Action::Renew } else { Action::Refresh };
         self.write_down(Event::new(key, action, (began, self.clock.now())), record.as_ref(), &result);
         let failure = result.as_ref().err().and_then(|error| shareable(error, self.clock.now()));
@@ -160,6 +180,32 @@ impl Broker {
             lease.note(failure.as_ref()).await;
         }
         result
+    }
+
+    /// Sets a damaged record aside, under the lease; the error that says where it is.
+    async fn set_aside(&self, key: &Key, damaged: StoreError) -> Error {
+        match self.store.lease(key, self.lease_wait()).await {
+            Ok(mut lease) => match lease.get().await {
+                Err(error) => error.into(),
+                Ok(_) => damaged.into(),
+            },
+            Err(_) => damaged.into(),
+        }
+    }
+
+    /// Whether the mark of a request in flight belongs to no living process: nobody has the lease.
+    async fn is_abandoned(&self, key: &Key) -> bool {
+        self.store.lease(key, Duration::ZERO).await.is_ok()
+    }
+
+    /// A record with another refresh token than the one just refused: another tool stored it, without a lease.
+    async fn newer(&self, key: &Key, lease: &mut dyn Lease, refused: &Record) -> Option<Record> {
+        let stored = lease.get().await.ok().flatten()?;
+        let differs = stored.token.refresh != refused.token.refresh && stored.needs_login.is_none();
+        if differs {
+            log::info!("{key}: the store has a newer refresh token than the one that was refused");
+        }
+        differs.then_some(stored)
     }
 
     /// Writes down how an exchange ended; what was never asked is no event.
@@ -305,6 +351,18 @@ fn satisfies(record: &Record, demand: Demand, now: Timestamp, before: Option<&Be
     }
 }
 
+/// The mark of an earlier request that spent this record's refresh token, where its answer may have been lost. One
+/// that cannot be read was being replaced by the answer: no less in doubt.
+async fn doubt(key: &Key, lease: &mut dyn Lease, record: &Record) -> Result<Option<InFlight>, Error> {
+    let refresh = record.token.refresh.as_ref().map(|refresh| refresh.fingerprint(&key.to_string()));
+    let mark = lease.in_flight().await?;
+    Ok(mark.filter(|mark| mark.fingerprint.is_empty() || Some(&mark.fingerprint) == refresh.as_ref()))
+}
+
+fn is_dead(error: &Error) -> bool {
+    matches!(error, Error::Provider(refused) if refused.class() == Some(RefusalClass::GrantDead))
+}
+
 fn refuse_dead(key: &Key, record: &Record) -> Result<(), Error> {
     match record.needs_login {
         Some(since) => Err(Error::NeedsLogin { key: key.clone(), since }),
@@ -343,6 +401,7 @@ fn seeded(issuer: &Issuer, refresh: Secret) -> Record {
         refreshed_at: None,
         generation: 0,
         needs_login: None,
+        in_flight: false,
     }
 }
 

@@ -1,5 +1,6 @@
 //! What tokman does: keeps tokens fresh, obtains and ends them. No flags, no printing.
 
+pub mod doctor;
 pub mod error;
 mod exchange;
 pub mod fresh;
@@ -11,7 +12,7 @@ pub mod login;
 pub mod obtain;
 pub mod rescue;
 pub mod revoke;
-mod signals;
+pub mod signals;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -21,6 +22,7 @@ pub use hooks::Hooks;
 pub use issuer::Issuer;
 
 use history::{Action, Event, History};
+use signals::Signals;
 
 use crate::model::{Clock, Key, Response};
 use crate::net::Client;
@@ -61,6 +63,8 @@ pub struct Broker {
     pub net: Client,
     /// The whole budget of one exchange, its retries included.
     pub budget: Duration,
+    /// What holds signals while an answer is awaited.
+    pub signals: Box<dyn Signals>,
     /// Where what happened is written down.
     pub history: History,
     /// Who is told of it.

@@ -5,7 +5,7 @@ use crate::ops::exchange::next_record;
 use crate::ops::history::{Action, Event};
 use crate::ops::{Broker, Error, Issuer, Outcome, Source, rescue};
 use crate::provider::Wanted;
-use crate::store::{Lease, Record};
+use crate::store::{Lease, Record, StoreError};
 
 impl Broker {
     /// Hands in a grant and stores what comes. The stored grant, if there is one, stays until the new one is there.
@@ -26,6 +26,11 @@ impl Broker {
         // A record that cannot be read is not overwritten unasked: a grant may be in it.
         let old = match lease.get().await {
             Ok(old) => old,
+            // It is out of the way, and stays where it is.
+            Err(error @ StoreError::SetAside { .. }) => {
+                log::warn!("{key}: {error}");
+                None
+            }
             Err(error) if !replace => return Err(error.into()),
             Err(error) => {
                 log::warn!("{key}: replacing a record that cannot be read: {error}");

@@ -13,7 +13,7 @@ use crate::ops::{Broker, Error};
 use crate::store::Record;
 
 /// The most that is read of a rescue file.
-const LIMIT: u64 = 4 << 20;
+pub(super) const LIMIT: u64 = 4 << 20;
 
 /// Writes a record to the first place that takes it and tells where.
 ///

@@ -1,5 +1,6 @@
 //! Signals that would end the process are held while an answer is awaited: it may carry the only copy of a grant.
 
+use std::fmt::Debug;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -29,21 +30,35 @@ fn handlers() -> io::Result<&'static Handlers> {
     Ok(HANDLERS.get_or_init(|| handlers))
 }
 
-/// Holds SIGTERM, SIGINT and SIGHUP until it is dropped; then a signal that came does what it does by default.
-#[derive(Debug)]
-pub struct Hold(&'static Handlers);
-
-impl Hold {
-    /// Begins to hold. One hold at a time in a process.
+/// Keeps signals from ending the process while it must not end.
+pub trait Signals: Debug + Send + Sync {
+    /// Begins to hold, until the returned value is dropped. One hold at a time in a process.
     ///
     /// # Errors
     /// Where the system takes no handlers.
-    pub fn begin() -> io::Result<Self> {
+    fn hold(&self) -> io::Result<Box<dyn Held>>;
+}
+
+/// A hold on signals: they are honoured when it is dropped.
+pub trait Held: Debug + Send {}
+
+/// The signals of this process: SIGTERM, SIGINT and SIGHUP.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ProcessSignals;
+
+impl Signals for ProcessSignals {
+    fn hold(&self) -> io::Result<Box<dyn Held>> {
         let handlers = handlers()?;
         handlers.open.store(false, Ordering::SeqCst);
-        Ok(Self(handlers))
+        Ok(Box::new(Hold(handlers)))
     }
 }
+
+/// Holds SIGTERM, SIGINT and SIGHUP until it is dropped; then a signal that came does what it does by default.
+#[derive(Debug)]
+struct Hold(&'static Handlers);
+
+impl Held for Hold {}
 
 impl Drop for Hold {
     fn drop(&mut self) {

@@ -2,16 +2,22 @@
 //! It knows no provider's error bodies.
 
 use http::StatusCode;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::{HttpResponse, ProviderError, Redirect, Refusal, RefusalClass, Wanted};
 use crate::model::response::ResponseError;
-use crate::model::{Kind, Response, Secret, ServerText, Token};
+use crate::model::{Kind, Response, Secret, ServerText, Token, lifetime};
 
 /// Whether a status says that the same request may succeed later: 408, 429 and everything from 500 on.
 pub(super) fn is_passing(status: StatusCode) -> bool {
     matches!(status.as_u16(), 408 | 429 | 500..)
+}
+
+/// How far the local clock is ahead of the provider's, by the answer's `Date`.
+pub(super) fn clock_error(answer: &HttpResponse, sent: Timestamp) -> SignedDuration {
+    let date = answer.headers().get(http::header::DATE).and_then(|date| date.to_str().ok());
+    lifetime::clock_error(date, sent)
 }
 
 /// The JSON object of an answer.

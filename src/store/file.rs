@@ -59,11 +59,24 @@ impl FileStore {
         self.dir(&key.provider).join(format!("{}.json", key.profile))
     }
 
+    /// The name of a key's damaged record once it is set aside.
+    fn aside(key: &Key) -> String {
+        format!("{}.json.damaged", key.profile)
+    }
+
+    fn pending(&self, key: &Key) -> PathBuf {
+        self.dir(&key.provider).join(format!(".{}.inflight", key.profile))
+    }
+
     fn read(&self, key: &Key) -> Result<Option<Record>, StoreError> {
         let path = self.path(key);
         let options = OpenOptions::new().read(true).clone();
         let Some(file) = fsutil::open_private(&path, &options, 0o600)? else {
-            return Ok(None);
+            let aside = path.with_file_name(Self::aside(key));
+            return match std::fs::symlink_metadata(&aside) {
+                Ok(_) => Err(StoreError::SetAside { path: aside, why: "in an earlier run".to_owned() }),
+                Err(_) => Ok(None),
+            };
         };
         fsutil::check_private_dir(&self.dir(&key.provider))?;
         let meta = file.metadata().map_err(FsError::io("read", &path))?;
@@ -73,7 +86,9 @@ impl FileStore {
         let mut bytes = Vec::with_capacity(usize::try_from(meta.len()).unwrap_or_default() + 1);
         file.take(RECORD_LIMIT).read_to_end(&mut bytes).map_err(FsError::io("read", &path))?;
         let written = Timestamp::new(meta.mtime(), 0).ok();
-        Record::parse(&bytes, key, &path, written).map(Some)
+        let mut record = Record::parse(&bytes, key, &path, written)?;
+        record.in_flight = std::fs::symlink_metadata(self.pending(key)).is_ok();
+        Ok(Some(record))
     }
 }
 
@@ -107,13 +122,12 @@ impl TokenStore for FileStore {
         loop {
             match try_lock(&path, &dir)? {
                 Some(lock) => {
-                    let pending = dir.join(format!(".{}.inflight", key.profile));
                     return Ok(Box::new(FileLease {
                         store: self.clone(),
                         key: key.clone(),
                         lock,
                         lock_path: path,
-                        pending,
+                        pending: self.pending(key),
                         reserved: None,
                     }));
                 }
@@ -216,15 +230,18 @@ impl Listing for FileListing {
                 let names = names(&self.store.dir(&provider))?;
                 let in_doubt: std::collections::HashSet<&str> =
                     names.iter().filter_map(|name| name.strip_prefix('.')?.strip_suffix(".inflight")).collect();
-                self.profiles = names
-                    .iter()
-                    .filter_map(|name| name.strip_suffix(".json"))
+                let stored = names.iter().filter_map(|name| name.strip_suffix(".json"));
+                // A record that was set aside is listed too, once: reading it says where it is.
+                let aside = names.iter().filter_map(|name| name.strip_suffix(".json.damaged"));
+                let profiles: std::collections::BTreeSet<&str> = stored.chain(aside).collect();
+                self.profiles = profiles
+                    .into_iter()
                     .filter_map(|name| {
                         let key = Key { provider: provider.clone(), profile: name.parse().ok()? };
                         Some((key, in_doubt.contains(name)))
                     })
                     .collect();
-                self.profiles.sort_unstable_by(|a, b| b.0.cmp(&a.0));
+                self.profiles.reverse();
             } else {
                 return Ok(None);
             }
@@ -246,7 +263,12 @@ struct FileLease {
 #[async_trait]
 impl Lease for FileLease {
     async fn get(&mut self) -> Result<Option<Record>, StoreError> {
-        self.store.read(&self.key)
+        let read = self.store.read(&self.key);
+        let Err(StoreError::Damaged { path, why }) = read else {
+            return read;
+        };
+        let path = fsutil::set_aside(&path, &FileStore::aside(&self.key))?;
+        Err(StoreError::SetAside { path, why })
     }
 
     async fn in_flight(&mut self) -> Result<Option<InFlight>, StoreError> {
@@ -261,13 +283,13 @@ impl Lease for FileLease {
     }
 
     async fn reserve(&mut self, mark: Option<&InFlight>) -> Result<Reservation, StoreError> {
-        // What an earlier process left was looked at by `in_flight`, under this lease.
-        fsutil::remove(&self.pending, false)?;
         let present = std::fs::metadata(self.store.path(&self.key)).map_or(0, |meta| meta.len());
         let size = usize::try_from(present.min(RECORD_LIMIT)).unwrap_or_default() + RESERVE;
         let mut text = serde_json::to_string(&Mark { tokman_in_flight: mark.cloned() }).unwrap_or_default();
         text.extend(std::iter::repeat_n(' ', size.saturating_sub(text.len())));
-        self.reserved = Some(fsutil::create_private(&self.pending, text.as_bytes(), mark.is_some())?);
+        // What an earlier process left was looked at by `in_flight`, under this lease. It is not removed first: until
+        // the new mark is there, the old one stays.
+        self.reserved = Some(fsutil::overwrite_private(&self.pending, text.as_bytes(), mark.is_some())?);
         Ok(Reservation(()))
     }
 
@@ -295,7 +317,9 @@ impl Lease for FileLease {
 
     async fn remove(&mut self) -> Result<bool, StoreError> {
         fsutil::remove(&self.pending, false)?;
-        Ok(fsutil::remove(&self.store.path(&self.key), true)?)
+        let path = self.store.path(&self.key);
+        let aside = fsutil::remove(&path.with_file_name(FileStore::aside(&self.key)), true)?;
+        Ok(fsutil::remove(&path, true)? || aside)
     }
 
     async fn last_failure(&mut self) -> Option<Failure> {

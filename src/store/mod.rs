@@ -32,6 +32,14 @@ pub enum StoreError {
         /// What is wrong with it.
         why: String,
     },
+    /// A damaged record that was set aside, with nothing newer stored since. Its key is not an empty one.
+    #[error("the record was damaged ({why}) and is set aside in {path}")]
+    SetAside {
+        /// Where it is.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// A record that a later version wrote.
     #[error("{path} was written by a newer tokman (record version {version})")]
     Newer {
@@ -122,7 +130,7 @@ pub trait Listing: Send {
 /// The exclusive right to change one key, until it is dropped.
 #[async_trait]
 pub trait Lease: Debug + Send {
-    /// The record as it is now.
+    /// The record as it is now. A damaged one is set aside: [`StoreError::SetAside`].
     async fn get(&mut self) -> Result<Option<Record>, StoreError>;
 
     /// The request that was under way when an earlier process died; `None` where there is none.

@@ -34,6 +34,9 @@ pub struct Record {
     pub generation: u64,
     /// When the provider called the grant dead; absent while it is not known to be.
     pub needs_login: Option<Timestamp>,
+    /// Whether a request that spends its refresh token is under way, or was when a process died. Not in the file: the
+    /// store knows.
+    pub in_flight: bool,
 }
 
 /// The member `tokman`.
@@ -150,6 +153,7 @@ impl Record {
                 refreshed_at: meta.refreshed_at,
                 generation: meta.generation,
                 needs_login: meta.needs_login,
+                in_flight: false,
             },
             None => Self::bare(flat, access, refresh, token_type, written),
         })
@@ -163,7 +167,8 @@ impl Record {
         token_type: Option<String>,
         written: Option<Timestamp>,
     ) -> Self {
-        let expires_at = lifetime::end_of(&flat, &access, written.unwrap_or(Timestamp::UNIX_EPOCH));
+        let expires_at =
+            lifetime::end_of(&flat, &access, written.unwrap_or(Timestamp::UNIX_EPOCH), jiff::SignedDuration::ZERO);
         let refresh_expires_at = flat.get("refresh_token_expires_at").and_then(lifetime::instant);
         let account =
             ["merchant_id", "instance_id", "instanceId"].iter().find_map(|name| flat.text(name)).map(str::to_owned);
@@ -186,6 +191,7 @@ impl Record {
             refreshed_at: written,
             generation: 0,
             needs_login: None,
+            in_flight: false,
         }
     }
 }

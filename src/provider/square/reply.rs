@@ -16,7 +16,7 @@ pub(super) fn read_token(answer: &HttpResponse, sent: Timestamp, mut before: Bef
         return Err(refused(status, &response));
     }
     let granted = Granted::find(&response, status)?;
-    let expires_at = lifetime::end_of(&response, granted.access.expose(), sent);
+    let expires_at = lifetime::end_of(&response, granted.access.expose(), sent, answer::clock_error(answer, sent));
     let refresh_expires_at = response.get("refresh_token_expires_at").and_then(lifetime::instant);
     if let Some(merchant) = response.text("merchant_id") {
         before.account = Some(merchant.to_owned());

@@ -19,7 +19,8 @@ pub(super) fn read_token(answer: &HttpResponse, sent: Timestamp, mut before: Bef
 
     let camel = response.get("expiresIn").and_then(lifetime::seconds).and_then(|secs| lifetime::after(sent, secs));
     let default = if is_legacy { lifetime::after(sent, LEGACY_LIFE) } else { None };
-    let expires_at = [lifetime::end_of(&response, access, sent), camel].into_iter().flatten().min().or(default);
+    let end = lifetime::end_of(&response, access, sent, answer::clock_error(answer, sent));
+    let expires_at = [end, camel].into_iter().flatten().min().or(default);
     if is_legacy && before.account.is_none() {
         before.account = claimed_instance(access);
     }
