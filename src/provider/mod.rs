@@ -213,6 +213,11 @@ pub trait Provider: Send + Sync + Debug {
     /// secret, a sandbox credential in production, an identifier that is no GUID. Never with a value in it.
     fn warnings(&self) -> Vec<String>;
 
+    /// What looks wrong about scopes that somebody is going to ask for.
+    fn scope_warnings(&self, _scopes: &[String]) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Whether a login of this application carries a PKCE challenge.
     fn uses_pkce(&self) -> bool;
 

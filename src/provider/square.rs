@@ -3,6 +3,7 @@
 
 mod refusal;
 mod reply;
+mod scopes;
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, header};
@@ -141,6 +142,10 @@ impl Provider for Square {
             "a production client id or secret is used with Square's sandbox: set environment = \"production\"",
         );
         warnings
+    }
+
+    fn scope_warnings(&self, scopes: &[String]) -> Vec<String> {
+        scopes::warnings(scopes)
     }
 
     fn uses_pkce(&self) -> bool {
