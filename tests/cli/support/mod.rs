@@ -7,6 +7,7 @@ pub mod request;
 pub mod run;
 pub mod secrets;
 pub mod server;
+pub mod stored;
 
 pub use answer::{Answer, Gate};
 pub use env::TestEnv;
