@@ -2,6 +2,8 @@
 //! one promise; `support` is what they stand on.
 #![expect(clippy::expect_used, reason = "what a test cannot set up must fail it")]
 
+mod config;
+mod help;
 mod status;
 mod support;
 mod support_works;

@@ -12,5 +12,6 @@ pub mod stored;
 pub use answer::{Answer, Gate};
 pub use env::TestEnv;
 pub use request::Request;
+pub use run::Run;
 pub use secrets::canary;
 pub use server::{Server, Step};
