@@ -161,8 +161,8 @@ impl Run<'_> {
         let (address, pending) = self.begin()?;
         // Not silenced by --quiet: without it nothing goes on.
         let printer = &self.context.printer;
-        printer.complain(&format!("Open this address in a browser and consent:\n\n  {address}\n"));
-        printer.complain(&format!(
+        printer.ask(&format!("Open this address in a browser and consent:\n\n  {address}\n"));
+        printer.ask(&format!(
             "The browser then goes to {}, which need not load. Paste the address it shows, or the code:",
             pending.redirect_uri
         ));

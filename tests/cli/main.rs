@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, reason = "what a test cannot set up must fail it")]
 
 mod config;
+mod exit_codes;
 mod help;
 mod status;
 mod support;
