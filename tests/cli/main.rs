@@ -5,6 +5,7 @@
 mod config;
 mod exit_codes;
 mod help;
+mod secrets;
 mod status;
 mod support;
 mod support_works;
