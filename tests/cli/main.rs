@@ -3,8 +3,10 @@
 #![expect(clippy::expect_used, reason = "what a test cannot set up must fail it")]
 
 mod config;
+mod emulator;
 mod exit_codes;
 mod help;
+mod life;
 mod secrets;
 mod status;
 mod support;
