@@ -182,10 +182,10 @@ fn fails_as_often_as_it_is_told() {
     let home = TestEnv::new();
     let emulated = Emulated::start(&home, &["--auto-approve", "--fail-rate", "1"]);
     let env = emulated.client(&[]);
-    let run = env.tokman(&["obtain", "-p", "wix", "--timeout", "1s"]);
+    let run = env.tokman(&["obtain", "-p", "wix", "--timeout", "10s"]);
     run.code(7).stdout_is("").stderr_has("HTTP 503").stderr_has("hint: ");
     let old = emulated.get("TOKMAN_EMULATOR_SQUARE_OLD_TOKEN");
-    let run = env.command(&["obtain", "-p", "square", "--migration-token", "-", "--timeout", "1s"]).stdin(old).run();
+    let run = env.command(&["obtain", "-p", "square", "--migration-token", "-", "--timeout", "10s"]).stdin(old).run();
     run.code(7).stdout_is("").stderr_lacks(old);
     assert!(!env.token_path("square/default").exists() && !env.token_path("wix/default").exists());
 }
