@@ -261,7 +261,12 @@ fn hint_of(error: &Error, key: Option<&Key>) -> Option<String> {
             options(key)
         )),
         Error::TooOld { key, .. } => Some(format!("tokman refresh {}", options(key))),
-        Error::NotSaved { key, rescue, .. } | Error::OtherAccount { key, rescue, .. } => Some(format!(
+        Error::OtherAccount { key, rescue, .. } => Some(format!(
+            "to overwrite the stored one all the same: tokman import --rescue '{}' {} --replace",
+            rescue.display(),
+            options(key)
+        )),
+        Error::NotSaved { key, rescue, .. } => Some(format!(
             "mend the store, then put it back: tokman import --rescue '{}' {}",
             rescue.display(),
             options(key)
