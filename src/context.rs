@@ -31,10 +31,10 @@ pub struct Context {
 }
 
 impl Context {
-    /// The context of a run. Nothing is read yet.
+    /// The context of a run, whose stderr is for people or (`json`) for programs. Nothing is read yet.
     #[must_use]
-    pub fn new(global: GlobalArgs) -> Self {
-        let printer = Printer::new(global.quiet, color_choice(global.color));
+    pub fn new(global: GlobalArgs, json: bool) -> Self {
+        let printer = Printer::new(global.quiet, color_choice(global.color), json);
         Self { global, printer, clock: Arc::new(SystemClock), key: OnceCell::new() }
     }
 

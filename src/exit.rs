@@ -151,14 +151,21 @@ fn hint_of(error: &Error, key: Option<&Key>) -> Option<String> {
         Error::Provider(ProviderError::Unsupported { hint, .. }) => hint.clone(),
         Error::Provider(ProviderError::Missing { need: Need::RefreshToken, .. }) => key.map(obtain),
         Error::Store(error) => hint_of_store(error),
-        Error::Net(_) | Error::Shared { .. } => Some("the stored grant is kept; try again later".to_owned()),
+        Error::Net(_) | Error::Shared { .. } | Error::Provider(ProviderError::NoAnswer { .. }) => {
+            Some("the stored grant is kept; try again later".to_owned())
+        }
         Error::NotFound { key } | Error::NeedsLogin { key, .. } => Some(obtain(key)),
         Error::Bound { key, .. } => Some(format!(
             "use another profile (-n NAME) for the other application, or forget this one: tokman remove {}",
             options(key)
         )),
         Error::TooOld { key, .. } => Some(format!("tokman refresh {}", options(key))),
-        Error::NotSaved { key, rescue, .. } | Error::OtherAccount { key, rescue, .. } => Some(format!(
+        Error::OtherAccount { key, rescue, .. } => Some(format!(
+            "to overwrite the stored one all the same: tokman import --rescue '{}' {} --replace",
+            rescue.display(),
+            options(key)
+        )),
+        Error::NotSaved { key, rescue, .. } => Some(format!(
             "mend the store, then put it back: tokman import --rescue '{}' {}",
             rescue.display(),
             options(key)

@@ -39,10 +39,10 @@ pub struct ObtainArgs {
     #[arg(long, group = "grant")]
     client_credentials: bool,
     /// Square: an access token of the time before refresh tokens, on stdin
-    #[arg(long, value_name = "-", value_parser = ["-"], hide_possible_values = true, group = "grant")]
+    #[arg(long, value_name = "-", group = "grant")]
     migration_token: Option<String>,
     /// A refresh token obtained elsewhere, on stdin
-    #[arg(long, value_name = "-", value_parser = ["-"], hide_possible_values = true, group = "grant")]
+    #[arg(long, value_name = "-", group = "grant")]
     refresh_token: Option<String>,
     /// Print the address to open, and read the redirected address or the code from stdin
     #[arg(long, group = "grant")]
@@ -87,6 +87,7 @@ struct Run<'a> {
 /// Why there is no token. A refused grant leaves what is stored as it was.
 pub fn run(context: &Context, args: &ObtainArgs) -> anyhow::Result<ExitCode> {
     let format = context.format(&[Format::Json, Format::Token, Format::Header, Format::Env, Format::None])?;
+    args.check_stdin_only()?;
     let settings = context.settings(Some(&args.application))?;
     let key = context.key(&settings)?;
     let issuer = context.issuer(&settings, &key)?;
@@ -108,6 +109,20 @@ pub fn run(context: &Context, args: &ObtainArgs) -> anyhow::Result<ExitCode> {
         context.printer.line(&text)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+impl ObtainArgs {
+    /// Refuses a token on the command line, without repeating it as a parser would.
+    fn check_stdin_only(&self) -> Result<(), Usage> {
+        let options = [("--refresh-token", &self.refresh_token), ("--migration-token", &self.migration_token)];
+        match options.into_iter().find(|(_, given)| given.as_deref().is_some_and(|given| given != "-")) {
+            Some((name, _)) => Err(Usage::new(format!(
+                "{name} takes - only, and reads the token from stdin: everyone on this machine can read a command line"
+            ))
+            .hint(format!("tokman obtain {name} - < file"))),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Run<'_> {
@@ -161,8 +176,8 @@ impl Run<'_> {
         let (address, pending) = self.begin()?;
         // Not silenced by --quiet: without it nothing goes on.
         let printer = &self.context.printer;
-        printer.complain(&format!("Open this address in a browser and consent:\n\n  {address}\n"));
-        printer.complain(&format!(
+        printer.ask(&format!("Open this address in a browser and consent:\n\n  {address}\n"));
+        printer.ask(&format!(
             "The browser then goes to {}, which need not load. Paste the address it shows, or the code:",
             pending.redirect_uri
         ));

@@ -2,5 +2,12 @@
 //! one promise; `support` is what they stand on.
 #![expect(clippy::expect_used, reason = "what a test cannot set up must fail it")]
 
+mod config;
+mod emulator;
+mod exit_codes;
+mod help;
+mod life;
+mod secrets;
+mod status;
 mod support;
 mod support_works;

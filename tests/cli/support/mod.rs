@@ -2,14 +2,17 @@
 //! and secrets that are noticed wherever they do not belong.
 
 pub mod answer;
+pub mod emulated;
 pub mod env;
 pub mod request;
 pub mod run;
 pub mod secrets;
 pub mod server;
+pub mod stored;
 
 pub use answer::{Answer, Gate};
 pub use env::TestEnv;
 pub use request::Request;
+pub use run::Run;
 pub use secrets::canary;
 pub use server::{Server, Step};

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 /// What every secret of every test contains.
 const MARKER: &str = "canary-";
 
-/// The random end of every canary so far: the tail of a secret is a leak as much as its head.
+/// The random end of every canary so far, in all its forms: the tail of a secret is a leak as much as its head.
 static TAILS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 /// A new secret: `canary-NAME-` and 16 random hexadecimal digits.
@@ -17,7 +17,7 @@ pub fn canary(name: &str) -> String {
 /// A new secret that begins as the provider's own do, as `EAAA` or `OAUTH2.`.
 pub fn prefixed(prefix: &str, name: &str) -> String {
     let tail = format!("{:016x}", RandomState::new().hash_one(name));
-    TAILS.lock().unwrap_or_else(PoisonError::into_inner).push(tail.clone());
+    TAILS.lock().unwrap_or_else(PoisonError::into_inner).extend(forms(&tail[4..]));
     format!("{prefix}{MARKER}{name}-{tail}")
 }
 
@@ -29,9 +29,10 @@ pub fn leaked(text: &[u8], allowed: &[String]) -> Option<String> {
     for secret in allowed {
         text = text.replace(secret.as_str(), "");
     }
-    let tails = TAILS.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let needles = tails.iter().map(|tail| &tail[4..]).chain([MARKER]);
-    needles.flat_map(forms).find(|needle| text.contains(needle.as_str())).map(|needle| around(&text, &needle))
+    let marker = forms(MARKER);
+    let tails = TAILS.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut needles = marker.iter().chain(tails.iter());
+    needles.find(|needle| text.contains(needle.as_str())).map(|needle| around(&text, needle))
 }
 
 /// A text as it is, and the parts of its base64 that do not depend on what stands around it.
