@@ -9,6 +9,7 @@ use crate::config::ConfigError;
 use crate::flags::LogFormat;
 use crate::model::Key;
 use crate::model::text::escape;
+use crate::net::loopback::ListenError;
 use crate::ops::{Code, Error, error};
 use crate::output::response::UnprintableToken;
 use crate::output::{OutputError, Printer};
@@ -169,6 +170,16 @@ fn hint_of(error: &Error, key: Option<&Key>) -> Option<String> {
             "mend the store, then put it back: tokman import --rescue '{}' {}",
             rescue.display(),
             options(key)
+        )),
+        Error::Listen(ListenError::Port { .. }) => Some(
+            "end the other program, or take another port: --port N, and register http://localhost:N/callback with the provider"
+                .to_owned(),
+        ),
+        Error::Listen(ListenError::NotLoopback(_)) => {
+            Some("give an https address of your own and paste what the browser ends at: --no-browser".to_owned())
+        }
+        Error::LoginTimedOut { provider, redirect_uri } => Some(format!(
+            "providers match redirect addresses exactly: register {redirect_uri} with {provider}, or give the registered one with --redirect-uri"
         )),
         Error::Login(_) => key.map(|key| format!("begin again: tokman obtain {} --no-browser", options(key))),
         Error::Provider(_) | Error::Lost { .. } | Error::Rescue(_) | Error::System(_) => None,

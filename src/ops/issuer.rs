@@ -11,13 +11,21 @@ use crate::store::Record;
 #[derive(Debug)]
 pub struct Issuer {
     settings: ProviderSettings,
+    /// Scopes that are going to be asked for.
+    scopes: Vec<String>,
 }
 
 impl Issuer {
     /// The issuer of these settings; nothing is fetched yet.
     #[must_use]
     pub const fn new(settings: ProviderSettings) -> Self {
-        Self { settings }
+        Self { settings, scopes: Vec::new() }
+    }
+
+    /// The same for a request of these scopes: what looks wrong about them is warned about.
+    #[must_use]
+    pub fn asking_for(self, scopes: &[String]) -> Self {
+        Self { scopes: scopes.to_vec(), ..self }
     }
 
     /// The settings.
@@ -148,8 +156,9 @@ impl Providers<'_> {
     }
 
     fn open(&self, secret: Option<Secret>) -> Result<Box<dyn Provider>, Error> {
-        let provider = provider::open(self.issuer.settings.kind, self.issuer.application(secret)?);
-        for warning in provider.warnings() {
+        let issuer = self.issuer;
+        let provider = provider::open(issuer.settings.kind, issuer.application(secret)?);
+        for warning in provider.warnings().into_iter().chain(provider.scope_warnings(&issuer.scopes)) {
             log::warn!("{}: {warning}", provider.name());
         }
         Ok(provider)

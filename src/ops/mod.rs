@@ -1,5 +1,7 @@
 //! What tokman does: keeps tokens fresh, obtains and ends them. No flags, no printing.
 
+pub mod browser;
+pub mod browser_login;
 pub mod doctor;
 pub mod error;
 mod exchange;
@@ -10,6 +12,7 @@ pub mod inspect;
 pub mod issuer;
 pub mod login;
 pub mod obtain;
+pub mod page;
 pub mod rescue;
 pub mod revoke;
 pub mod signals;
