@@ -2,5 +2,15 @@
 //! one promise; `support` is what they stand on.
 #![expect(clippy::expect_used, reason = "what a test cannot set up must fail it")]
 
+mod answers;
+mod concurrency;
+mod obtain;
+mod recorded;
+mod refresh;
+mod refusals;
+mod remove;
+mod renew;
+mod revoke;
 mod support;
 mod support_works;
+mod token;

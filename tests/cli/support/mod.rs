@@ -7,9 +7,11 @@ pub mod request;
 pub mod run;
 pub mod secrets;
 pub mod server;
+pub mod shop;
 
 pub use answer::{Answer, Gate};
 pub use env::TestEnv;
 pub use request::Request;
 pub use secrets::canary;
 pub use server::{Server, Step};
+pub use shop::{Shop, Sort};
