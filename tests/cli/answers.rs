@@ -277,7 +277,7 @@ fn secrets_that_a_server_echoes_are_masked() {
 
 #[test]
 fn secrets_in_an_answer_that_cannot_be_used_are_not_shown() {
-    for stderr in said(Sort::SquarePkce, 6, |shop| Answer::json(200, with(shop, json!({"token_type": shop.secret})))) {
+    for stderr in said(Sort::SquarePkce, 6, |shop| Answer::json(200, with(shop, json!({"token_type": shop.refresh})))) {
         assert!(stderr.contains("cannot be used"), "{stderr}");
     }
     let broken = |shop: &Shop| Answer::new(200, "application/json", format!(r#"{{"access_token":"{}"#, shop.new_access));
