@@ -4,6 +4,7 @@
 
 mod answers;
 mod concurrency;
+mod login;
 mod obtain;
 mod recorded;
 mod refresh;
