@@ -44,7 +44,10 @@ fn what_is_no_json_object_is_no_answer() {
             eprintln!("{what}, {sort:?}");
             let (shop, server) = refresh(sort, code, answer);
             let stored = shop.stored();
-            assert_eq!((&stored["access_token"], &stored["refresh_token"]), (&json!(shop.access), &json!(shop.refresh)));
+            assert_eq!(
+                (&stored["access_token"], &stored["refresh_token"]),
+                (&json!(shop.access), &json!(shop.refresh))
+            );
             assert_eq!(stored["tokman"]["needs_login"], Value::Null);
             assert_eq!(server.requests().len(), 1);
         }
@@ -104,7 +107,10 @@ fn a_new_refresh_token_is_stored_however_useless_the_rest_is() {
             eprintln!("{what}, {sort:?}");
             let (shop, server) = refresh(sort, 6, answer);
             let stored = shop.stored();
-            assert_eq!((&stored["access_token"], &stored["refresh_token"]), (&json!(shop.access), &json!(shop.new_refresh)));
+            assert_eq!(
+                (&stored["access_token"], &stored["refresh_token"]),
+                (&json!(shop.access), &json!(shop.new_refresh))
+            );
             assert_eq!(stored["tokman"]["needs_login"], Value::Null);
             // The next attempt hands in the new one.
             shop.run(&["refresh", "-o", "none"]).code(6);
@@ -116,7 +122,8 @@ fn a_new_refresh_token_is_stored_however_useless_the_rest_is() {
 
 #[test]
 fn a_refresh_token_that_no_request_could_carry_does_not_replace_a_good_one() {
-    let (shop, _server) = refresh(Sort::SquarePkce, 6, |shop| Answer::json(200, with(shop, json!({"refresh_token": "a\nb"}))));
+    let (shop, _server) =
+        refresh(Sort::SquarePkce, 6, |shop| Answer::json(200, with(shop, json!({"refresh_token": "a\nb"}))));
     assert_eq!(shop.stored()["refresh_token"], shop.refresh);
 }
 
@@ -140,7 +147,8 @@ fn an_answer_that_breaks_off_is_asked_for_again_as_often_as_its_grant_allows() {
 
 #[test]
 fn an_endless_answer_is_cut_off() {
-    let (shop, _server) = refresh(Sort::SquarePkce, 7, |_| Answer::new(200, "application/json", "[".repeat(4096)).endless());
+    let (shop, _server) =
+        refresh(Sort::SquarePkce, 7, |_| Answer::new(200, "application/json", "[".repeat(4096)).endless());
     assert_eq!(shop.stored()["refresh_token"], shop.refresh);
 }
 
@@ -197,7 +205,8 @@ fn an_end_in_any_form_is_read_exactly_or_not_at_all() {
         (json!(""), None),
         (json!(true), None),
     ] {
-        let (shop, server) = refresh(Sort::Square, 0, |shop| Answer::json(200, with(shop, json!({"expires_at": written}))));
+        let (shop, server) =
+            refresh(Sort::Square, 0, |shop| Answer::json(200, with(shop, json!({"expires_at": written}))));
         assert_eq!(shop.stored()["tokman"]["expires_at"], json!(end), "{written}");
         assert_eq!(shop.stored()["expires_at"], written);
         shop.run(&["token"]).code(0);
@@ -280,7 +289,8 @@ fn secrets_in_an_answer_that_cannot_be_used_are_not_shown() {
     for stderr in said(Sort::SquarePkce, 6, |shop| Answer::json(200, with(shop, json!({"token_type": shop.refresh})))) {
         assert!(stderr.contains("cannot be used"), "{stderr}");
     }
-    let broken = |shop: &Shop| Answer::new(200, "application/json", format!(r#"{{"access_token":"{}"#, shop.new_access));
+    let broken =
+        |shop: &Shop| Answer::new(200, "application/json", format!(r#"{{"access_token":"{}"#, shop.new_access));
     for stderr in said(Sort::SquarePkce, 7, broken) {
         assert!(stderr.contains("the answer is not JSON"), "{stderr}");
     }

@@ -274,9 +274,8 @@ fn of_a_legacy_wix_app_hands_in_the_code() {
     let body = json!({
         "client_id": WIX_ID, "client_secret": shop.secret, "grant_type": "authorization_code", "code": code,
     });
-    let server = Server::start(vec![
-        Step::expect(Request::post("/oauth/access").json(body)).answer(200, shop.answer()),
-    ]);
+    let server =
+        Server::start(vec![Step::expect(Request::post("/oauth/access").json(body)).answer(200, shop.answer())]);
     shop.at(&server);
     let address = begin(&shop, &[]);
     assert_eq!(address.path(), "/installer/install");

@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, reason = "what a test cannot set up must fail it")]
 
 mod answers;
+mod application;
 mod concurrency;
 mod login;
 mod obtain;

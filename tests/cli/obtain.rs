@@ -94,7 +94,9 @@ fn an_instance_id_implies_client_credentials() {
     let server = Server::start(vec![shop.refreshes(), shop.refreshes()]);
     shop.at(&server);
     shop.env.unset("TOKMAN_WIX_INSTANCE_ID");
-    shop.run(&["obtain", "--instance-id", INSTANCE, "-o", "token"]).code(0).stdout_is(&format!("{}\n", shop.new_access));
+    shop.run(&["obtain", "--instance-id", INSTANCE, "-o", "token"])
+        .code(0)
+        .stdout_is(&format!("{}\n", shop.new_access));
     assert_eq!(shop.stored()["tokman"]["grant"], "client_credentials");
     assert_eq!(shop.stored()["refresh_token"], Value::Null);
     // The record remembers the instance.

@@ -121,9 +121,7 @@ fn square(recorded: &Recorded) -> Option<Vec<Request>> {
         Some(sent(&[ID, SECRET], record, &args, stdin))
     };
     match recorded.call() {
-        "obtain_token authorization_code" => {
-            run(None, &["obtain", "--code", code, "--redirect-uri", redirect], "")
-        }
+        "obtain_token authorization_code" => run(None, &["obtain", "--code", code, "--redirect-uri", redirect], ""),
         "obtain_token authorization_code PKCE" => run(
             None,
             &["obtain", "--code", code, "--redirect-uri", redirect, "--code-verifier-file", "-"],
@@ -131,9 +129,11 @@ fn square(recorded: &Recorded) -> Option<Vec<Request>> {
         ),
         "obtain_token refresh_token" => run(stored("square"), &["refresh"], ""),
         "obtain_token refresh_token PKCE" => run(stored("square-pkce"), &["token"], ""),
-        "obtain_token refresh_token short_lived+scopes" => {
-            run(stored("square"), &["refresh", "--scope", "PAYMENTS_READ", "--scope", "ITEMS_READ", "--short-lived"], "")
-        }
+        "obtain_token refresh_token short_lived+scopes" => run(
+            stored("square"),
+            &["refresh", "--scope", "PAYMENTS_READ", "--scope", "ITEMS_READ", "--short-lived"],
+            "",
+        ),
         "obtain_token migration_token" => run(None, &["obtain", "--migration-token", "-"], ACCESS),
         "renew_token" => run(stored("square"), &["renew"], ""),
         "revoke_token access_token" => run(stored("square"), &["revoke", "--yes"], ""),
@@ -175,12 +175,9 @@ fn wix(recorded: &Recorded) -> Option<Vec<Request>> {
             let args = ["obtain", "--code", code, "--redirect-uri", redirect, "--code-verifier-file", "-"];
             run(&headless, None, &args, recorded.member("/codeVerifier"))
         }
-        "headless.redirect-session.auth(login url)" => run(
-            &session,
-            None,
-            &["obtain", "--print-url", "--redirect-uri", "http://localhost:8976/callback"],
-            "",
-        ),
+        "headless.redirect-session.auth(login url)" => {
+            run(&session, None, &["obtain", "--print-url", "--redirect-uri", "http://localhost:8976/callback"], "")
+        }
         call if call.contains("revokeRefreshToken") && recorded.path() == "/oauth2/revoke" => {
             run(&headless, stored("wix-headless"), &["revoke"], "")
         }
@@ -226,7 +223,10 @@ fn assert_covered(fixture: &str, run: fn(&Recorded) -> Option<Vec<Request>>) -> 
         };
         recorded.assert_same(request);
         let is_square = recorded.0["headers"].get("square-version").is_some();
-        assert!(!is_square || request.header("square-version").is_some_and(|version| version >= "2019-03-13"), "{call}");
+        assert!(
+            !is_square || request.header("square-version").is_some_and(|version| version >= "2019-03-13"),
+            "{call}"
+        );
         compared += 1;
     }
     compared

@@ -87,10 +87,14 @@ fn each_form_of_output_prints_just_that() {
 #[test]
 fn where_nothing_is_stored_it_says_what_to_run() {
     let shop = Shop::square();
-    shop.env.tokman(&["refresh"]).code(4).stderr_is(
-        "error: nothing is stored for square/default\nhint: tokman obtain --provider square\n",
-    );
-    shop.env.tokman(&["refresh", "-n", "shop"]).code(4).stderr_has("hint: tokman obtain --provider square --profile shop\n");
+    shop.env
+        .tokman(&["refresh"])
+        .code(4)
+        .stderr_is("error: nothing is stored for square/default\nhint: tokman obtain --provider square\n");
+    shop.env
+        .tokman(&["refresh", "-n", "shop"])
+        .code(4)
+        .stderr_has("hint: tokman obtain --provider square --profile shop\n");
     assert!(!shop.env.config_dir().join("tokens").exists(), "asking leaves nothing behind");
 }
 
@@ -124,10 +128,8 @@ fn a_refresh_token_in_the_environment_is_a_seed() {
     for sort in [Sort::WixLegacy, Sort::WixHeadless, Sort::Square, Sort::SquarePkce] {
         let mut shop = Shop::new(sort);
         let next = shop.answer()["refresh_token"].as_str().expect("a token").to_owned();
-        let server = Server::start(vec![
-            shop.refreshes(),
-            Step::expect(shop.refresh_with(&next)).answer(200, shop.answer()),
-        ]);
+        let server =
+            Server::start(vec![shop.refreshes(), Step::expect(shop.refresh_with(&next)).answer(200, shop.answer())]);
         shop.at(&server);
         shop.env.set(&shop.variable("REFRESH_TOKEN"), shop.refresh.as_str());
         shop.run(&["refresh"]).code(0);
@@ -166,7 +168,8 @@ fn a_damaged_record_harms_no_other() {
     shop.run(&["refresh"]).code(8);
     shop.run(&["refresh", "-n", "good"]).code(0);
     let run = shop.run(&["status", "-o", "json"]);
-    let states: Vec<_> = run.code(8).json().as_array().expect("a list").iter().map(|key| key["state"].clone()).collect();
+    let states: Vec<_> =
+        run.code(8).json().as_array().expect("a list").iter().map(|key| key["state"].clone()).collect();
     assert_eq!(states, ["unknown", "fresh"]);
     server.finish();
 }

@@ -127,7 +127,13 @@ fn square_refuses_the_application_and_the_grant_is_kept() {
             ("refresh", 401, b(AUTH, "CLIENT_DISABLED", "The client is disabled."), 6, Kept),
             ("refresh", 403, b(AUTH, "APPLICATION_DISABLED", "The application is disabled."), 6, Kept),
             ("refresh", 400, a(MISSING, "missing required parameter 'client_id'"), 6, Kept),
-            ("refresh", 400, b(BAD, "MISSING_REQUIRED_PARAMETER", "missing required parameter 'client_secret'"), 6, Kept),
+            (
+                "refresh",
+                400,
+                b(BAD, "MISSING_REQUIRED_PARAMETER", "missing required parameter 'client_secret'"),
+                6,
+                Kept,
+            ),
         ],
     );
 }
@@ -266,7 +272,9 @@ fn square_calls_an_access_token_dead_and_that_is_a_finding() {
 }
 
 fn standard(message: &str, code: &str) -> Body {
-    Body::Json(json!({"message": message, "details": {"applicationError": {"code": code, "description": "", "data": {}}}}))
+    Body::Json(
+        json!({"message": message, "details": {"applicationError": {"code": code, "description": "", "data": {}}}}),
+    )
 }
 
 fn rfc(code: &str, description: &str) -> Body {
@@ -398,7 +406,8 @@ fn a_redirect_is_not_followed() {
         let target = Server::start(vec![]);
         let mut shop = Shop::square();
         let location = format!("{}/oauth2/token", target.url());
-        let server = Server::with(move |_, _| Answer::html(status, "<p>moved").header("Location", &location)).exactly(1);
+        let server =
+            Server::with(move |_, _| Answer::html(status, "<p>moved").header("Location", &location)).exactly(1);
         shop.at(&server).store(-60);
         shop.env.tokman(&["refresh"]).code(7);
         server.finish();
@@ -437,6 +446,8 @@ fn an_error_in_text_ends_with_the_command_that_mends_it() {
         "error: Invalid refresh token (HTTP 401, service.not_authorized)\nhint: tokman obtain --provider square\n",
     );
     let run = shop.env.tokman(&["refresh"]);
-    run.code(5).stderr_has("error: the grant of square/default ended").stderr_has("hint: tokman obtain --provider square");
+    run.code(5)
+        .stderr_has("error: the grant of square/default ended")
+        .stderr_has("hint: tokman obtain --provider square");
     server.finish();
 }

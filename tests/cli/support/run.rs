@@ -179,20 +179,10 @@ impl Running<'_> {
         kill_process(Pid::from_child(&self.child), signal).expect("a process that still runs");
     }
 
-    /// Waits until it waits for another process: whoever asks again and again has gone to sleep many times.
-    pub fn wait_until_it_waits(&self) {
-        let status = format!("/proc/{}/status", self.child.id());
-        let naps = || {
-            let text = std::fs::read_to_string(&status).ok()?;
-            text.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")?.trim().parse::<u32>().ok())
-        };
-        match naps() {
-            Some(_) => while naps().is_some_and(|naps| naps < 25) && self.started.elapsed() < LIMIT {
-                thread::sleep(Duration::from_millis(10));
-            },
-            // Not Linux: then it had better be quick.
-            None => thread::sleep(Duration::from_secs(2)),
-        }
+    /// How often it has gone to sleep so far; absent where the system does not tell, and after its end.
+    pub fn naps(&self) -> Option<u32> {
+        let text = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        text.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")?.trim().parse().ok())
     }
 
     /// Waits for its end, and looks for secrets in all that it left.
