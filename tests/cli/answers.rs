@@ -41,14 +41,13 @@ fn what_is_no_json_object_is_no_answer() {
     ];
     for (what, answer, code) in rows {
         for sort in [Sort::SquarePkce, Sort::WixLegacy] {
-            eprintln!("{what}, {sort:?}");
             let (shop, server) = refresh(sort, code, answer);
             let stored = shop.stored();
             assert_eq!(
                 (&stored["access_token"], &stored["refresh_token"]),
                 (&json!(shop.access), &json!(shop.refresh))
             );
-            assert_eq!(stored["tokman"]["needs_login"], Value::Null);
+            assert_eq!(stored["tokman"]["needs_login"], Value::Null, "{what}, {sort:?}");
             assert_eq!(server.requests().len(), 1);
         }
     }
@@ -68,12 +67,11 @@ fn an_answer_without_a_token_leaves_the_old_one() {
         (json!({"type": "service.not_authorized", "message": "Not Authorized"}), 6),
         (json!({"type": "too_many_requests", "message": "later"}), 7),
     ] {
-        eprintln!("{body}");
         let (shop, server) = refresh(Sort::Square, code, |_| Answer::json(200, body.clone()));
         let before = shop.bytes();
         shop.env.tokman(&["refresh"]).code(code);
         assert!(shop.bytes() == before && shop.stored()["access_token"] == shop.access);
-        assert_eq!(server.requests().len(), 2);
+        assert_eq!(server.requests().len(), 2, "{body}");
     }
 }
 
@@ -104,18 +102,17 @@ fn a_new_refresh_token_is_stored_however_useless_the_rest_is() {
     ];
     for (what, answer) in rows {
         for sort in [Sort::SquarePkce, Sort::WixHeadless] {
-            eprintln!("{what}, {sort:?}");
             let (shop, server) = refresh(sort, 6, answer);
             let stored = shop.stored();
             assert_eq!(
                 (&stored["access_token"], &stored["refresh_token"]),
                 (&json!(shop.access), &json!(shop.new_refresh))
             );
-            assert_eq!(stored["tokman"]["needs_login"], Value::Null);
+            assert_eq!(stored["tokman"]["needs_login"], Value::Null, "{what}, {sort:?}");
             // The next attempt hands in the new one.
             shop.run(&["refresh", "-o", "none"]).code(6);
             let objection = shop.refresh_with(&shop.new_refresh).objection(&server.requests()[1]);
-            assert_eq!(objection, None);
+            assert_eq!(objection, None, "{what}, {sort:?}");
         }
     }
 }
@@ -172,7 +169,6 @@ fn a_lifetime_in_any_form_is_read_exactly_or_not_at_all() {
         ("{}", None),
         ("[14400]", None),
     ] {
-        eprintln!("{written:.20}");
         let mut shop = Shop::new(Sort::WixHeadless);
         let body = format!(
             r#"{{"access_token":"{}","token_type":"Bearer","expires_in":{written},"refresh_token":"{}"}}"#,
@@ -189,7 +185,10 @@ fn a_lifetime_in_any_form_is_read_exactly_or_not_at_all() {
         let meta = &shop.stored()["tokman"];
         let at = |name: &str| meta[name].as_str().map(|text| text.parse::<jiff::Timestamp>().expect("a time"));
         let life = at("expires_at").map(|end| end.duration_since(at("refreshed_at").expect("a time")).as_secs());
-        assert!((life.map(|life| (life + 1) / 10 * 10)) == lifetime.map(|life: i64| life / 10 * 10), "{life:?}");
+        assert!(
+            (life.map(|life| (life + 1) / 10 * 10)) == lifetime.map(|life: i64| life / 10 * 10),
+            "{written:.20}: {life:?}"
+        );
     }
 }
 

@@ -36,7 +36,9 @@ fn what_is_missing_is_named_with_every_way_to_give_it() {
         let server = Server::start(vec![]);
         env.set("TOKMAN_SQUARE_BASE_URL", server.url());
         env.set("TOKMAN_WIX_BASE_URL", server.url());
-        set.iter().for_each(|(name, value)| env.set(name, *value));
+        for (name, value) in set {
+            env.set(name, *value);
+        }
         env.write_token(&format!("{provider}/default"), &record(provider));
         let run = env.tokman(&["refresh", "-p", provider]);
         run.code(3).stdout_is("").stderr_has(&format!("[provider.{provider}]"));

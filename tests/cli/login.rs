@@ -120,11 +120,11 @@ fn refuses_an_address_of_another_login_and_still_takes_the_right_one() {
     let (mut shop, code) = (Shop::square(), canary("code"));
     let server = Server::start(vec![hand_in(&shop, &code, CALLBACK)]);
     shop.at(&server);
-    let stale = state(&begin(&shop, &[]));
+    let earlier = state(&begin(&shop, &[]));
     let state = state(&begin(&shop, &[]));
-    assert_ne!(stale, state);
+    assert_ne!(earlier, state);
     for wrong in [
-        format!("{CALLBACK}?code={code}&state={stale}"),
+        format!("{CALLBACK}?code={code}&state={earlier}"),
         format!("{CALLBACK}?code={code}&state="),
         format!("{CALLBACK}?code={code}"),
         format!("{CALLBACK}?code={code}&state={state}&state={state}"),

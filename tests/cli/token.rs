@@ -144,7 +144,8 @@ fn where_nothing_is_stored_it_says_what_to_run() {
 
 #[test]
 fn the_old_token_is_printed_with_a_warning_while_a_failure_passes() {
-    let answers: [(&str, fn() -> Answer); 5] = [
+    type Row = (&'static str, fn() -> Answer);
+    let answers: [Row; 5] = [
         ("503", || Answer::html(503, "<html>").header("Retry-After", "3600")),
         ("429", || Answer::json(429, json!({"type": "too_many_requests"})).header("Retry-After", "3600")),
         ("408", || Answer::json(408, json!({})).header("Retry-After", "3600")),
@@ -159,12 +160,12 @@ fn the_old_token_is_printed_with_a_warning_while_a_failure_passes() {
         run.code(0).stdout_is(&format!("{}\n", shop.access)).stderr_has("warning: ");
         shop.run(&["token", "-q"]).code(0).stdout_is(&format!("{}\n", shop.access)).stderr_is("");
         shop.run(&["token", "-o", "json", "--log-format", "json"]).code(0).stderr_has("\"level\":\"warning\"");
+        assert!(run.stderr.contains("no new token could be had"), "{what}: {run}");
         // Who asks for a new one is told that there is none.
         shop.run(&["refresh"]).code(7).stdout_is("");
         // And what no longer works is not printed.
         shop.store(-1);
         shop.run(&["token"]).code(7).stdout_is("");
-        eprintln!("{what}");
         server.finish();
     }
     let mut shop = Shop::square();
