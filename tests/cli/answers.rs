@@ -11,7 +11,7 @@ fn refresh(sort: Sort, code: i32, answer: impl Fn(&Shop) -> Answer) -> (Shop, Se
     let answer = answer(&shop);
     let server = Server::with(move |_, _| answer.clone());
     shop.at(&server).store(-60);
-    shop.run(&["refresh", "-o", "none", "--timeout", "2s"]).code(code).stdout_is("");
+    shop.run(&["refresh", "-o", "none"]).code(code).stdout_is("");
     (shop, server)
 }
 

@@ -16,3 +16,4 @@ mod revoke;
 mod support;
 mod support_works;
 mod token;
+mod verbose;

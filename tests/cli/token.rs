@@ -129,7 +129,7 @@ fn a_consumer_that_must_not_refresh_spends_nothing() {
         .stdout_is("")
         .stderr_has("has expired")
         .stderr_has("hint: tokman refresh");
-    shop.store(30);
+    shop.store(50);
     shop.run(&["token", "--no-refresh"]).code(7).stdout_is("").stderr_has("expires too soon");
     shop.run(&["token", "--no-refresh", "--min-ttl", "10s"]).code(0).stdout_is(&format!("{}\n", shop.access));
     assert!(!shop.env.config_dir().join("tokens/square/.default.lock").exists());
@@ -155,7 +155,7 @@ fn the_old_token_is_printed_with_a_warning_while_a_failure_passes() {
     for (what, answer) in answers {
         let mut shop = Shop::new(Sort::SquarePkce);
         let server = Server::with(move |_, _| answer());
-        shop.at(&server).store(30);
+        shop.at(&server).store(50);
         let run = shop.run(&["token"]);
         run.code(0).stdout_is(&format!("{}\n", shop.access)).stderr_has("warning: ");
         shop.run(&["token", "-q"]).code(0).stdout_is(&format!("{}\n", shop.access)).stderr_is("");
@@ -170,7 +170,7 @@ fn the_old_token_is_printed_with_a_warning_while_a_failure_passes() {
     }
     let mut shop = Shop::square();
     shop.env.set("TOKMAN_SQUARE_BASE_URL", server::nobody());
-    let mut record = shop.record(30);
+    let mut record = shop.record(50);
     record["tokman"]["base_url"] = serde_json::Value::Null;
     shop.env.write_token("square/default", &record);
     let run = shop.run(&["token", "--timeout", "1s"]);
