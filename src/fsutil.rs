@@ -210,6 +210,18 @@ pub fn create_private(path: &Path, bytes: &[u8], durable: bool) -> Result<File, 
     Ok(file)
 }
 
+/// Gives an open private file the bits of its owner that a umask took when it was made.
+///
+/// # Errors
+/// What the system refused.
+pub fn restore_owner_bits(file: &File, path: &Path) -> Result<(), FsError> {
+    let mode = file.metadata().map_err(FsError::io("look at", path))?.mode();
+    if mode & 0o600 == 0o600 {
+        return Ok(());
+    }
+    file.set_permissions(Permissions::from_mode(0o600)).map_err(FsError::io("set the mode of", path))
+}
+
 /// Replaces all that is in an open file by `bytes`, on the disk on return. Where the file was as large already, this
 /// needs no more room.
 ///

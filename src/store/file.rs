@@ -146,6 +146,7 @@ fn try_lock(path: &Path, dir: &Path) -> Result<Option<File>, StoreError> {
     let options = OpenOptions::new().read(true).write(true).create(true).clone();
     let file = fsutil::open_private(path, &options, 0o600)?
         .ok_or_else(|| FsError::io("open", path)(io::ErrorKind::NotFound.into()))?;
+    fsutil::restore_owner_bits(&file, path)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Ok(None),

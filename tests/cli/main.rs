@@ -2,12 +2,25 @@
 //! one promise; `support` is what they stand on.
 #![expect(clippy::expect_used, reason = "what a test cannot set up must fail it")]
 
+mod answers;
+mod application;
+mod concurrency;
 mod config;
 mod emulator;
 mod exit_codes;
 mod help;
 mod life;
+mod login;
+mod obtain;
+mod recorded;
+mod refresh;
+mod refusals;
+mod remove;
+mod renew;
+mod revoke;
 mod secrets;
 mod status;
 mod support;
 mod support_works;
+mod token;
+mod verbose;

@@ -8,6 +8,7 @@ pub mod request;
 pub mod run;
 pub mod secrets;
 pub mod server;
+pub mod shop;
 pub mod stored;
 
 pub use answer::{Answer, Gate};
@@ -16,3 +17,4 @@ pub use request::Request;
 pub use run::Run;
 pub use secrets::canary;
 pub use server::{Server, Step};
+pub use shop::{Shop, Sort};
