@@ -48,7 +48,8 @@ fn what_is_no_json_object_is_no_answer() {
                 (&json!(shop.access), &json!(shop.refresh))
             );
             assert_eq!(stored["tokman"]["needs_login"], Value::Null, "{what}, {sort:?}");
-            assert_eq!(server.requests().len(), 1);
+            // What is no JSON may be an answer that was lost on the way: it is asked for once more.
+            assert_eq!(server.requests().len(), if code == 7 { 2 } else { 1 }, "{what}, {sort:?}");
         }
     }
 }

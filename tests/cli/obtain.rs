@@ -218,16 +218,17 @@ fn a_new_login_brings_a_dead_grant_back_to_life() {
 }
 
 #[test]
-fn a_record_that_cannot_be_read_is_not_overwritten_unasked() {
+fn a_damaged_record_is_kept_beside_the_new_one() {
     let (mut shop, code) = (Shop::square(), canary("code"));
     let server = Server::start(vec![code_step(&shop, &code, Answer::json(200, shop.answer()))]);
     shop.at(&server);
     let damaged = format!(r#"{{"access_token":"{}"#, shop.access);
     shop.env.write(shop.env.token_path("square/default"), &damaged);
-    shop.command(&["obtain", "--code", "-"]).stdin(code.as_str()).run().code(8);
-    assert!(shop.bytes() == damaged.as_bytes());
-    shop.command(&["obtain", "--code", "-", "--replace"]).stdin(code.as_str()).run().code(0);
+    let run = shop.command(&["obtain", "--code", "-"]).stdin(code.as_str()).run();
+    run.code(0).stderr_has("the record was damaged");
     assert_eq!(shop.stored()["access_token"], shop.new_access);
+    let aside = shop.env.token_path("square/default").with_extension("json.damaged");
+    assert_eq!(std::fs::read_to_string(aside).expect("it was set aside"), damaged);
     server.finish();
 }
 
