@@ -272,7 +272,8 @@ impl Broker {
             return error;
         };
         let now = self.clock.now();
-        let changed = if refusal.class() == Some(RefusalClass::GrantDead) {
+        // Client credentials have no grant that could die: the next run may ask again.
+        let changed = if refusal.class() == Some(RefusalClass::GrantDead) && record.token.refresh.is_some() {
             // Only if the store still holds the token that was refused: a newer one may be good.
             match lease.get().await {
                 Ok(Some(stored)) if stored.token.refresh == record.token.refresh => {

@@ -53,12 +53,9 @@ fn what_is_missing_is_named_with_every_way_to_give_it() {
 fn an_unknown_provider_is_refused_with_the_known_ones() {
     let env = TestEnv::new();
     env.write_config("[provider.acme]\nkind = \"square\"\n");
-    for command in ["refresh", "token", "obtain", "revoke", "remove", "renew", "status"] {
+    for command in ["refresh", "token", "obtain", "revoke", "renew", "status"] {
         let run = env.tokman(&[command, "-p", "squrae"]);
-        let code = if command == "remove" { 4 } else { 3 };
-        if run.code(code).status == Some(3) {
-            run.stderr_has("unknown provider 'squrae'; known are square, wix, acme");
-        }
+        run.code(3).stderr_has("unknown provider 'squrae'; known are square, wix, acme");
     }
     env.tokman(&["refresh"]).code(3).stderr_has("TOKMAN_PROVIDER");
     env.tokman(&["token", "-p", "acme"]).code(4);
@@ -85,12 +82,11 @@ fn a_record_of_another_application_or_address_is_not_sent() {
         {
             shop.run(args).code(3).stderr_has(said);
         }
+        assert!(shop.bytes() == bytes);
         // Nor is it printed, however fresh.
         shop.store(3600);
         shop.run(&["token"]).code(3).stdout_is("");
         shop.run(&["token", "--no-refresh"]).code(3).stdout_is("");
-        shop.store(-60);
-        assert!(shop.bytes().len() == bytes.len());
         server.finish();
         other.finish();
     }

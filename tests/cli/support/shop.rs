@@ -42,6 +42,8 @@ pub struct Shop {
     pub new_access: String,
     pub new_refresh: String,
     url: String,
+    /// The ends of the new tokens: an answer is the same however often it is asked for.
+    ends: [String; 2],
 }
 
 impl Shop {
@@ -57,6 +59,7 @@ impl Shop {
             new_access: prefixed("EAAA", "new-access"),
             new_refresh: canary("new-refresh"),
             url: String::new(),
+            ends: [time(30 * DAY), time(90 * DAY)],
         };
         shop.env.set("TOKMAN_PROVIDER", shop.provider());
         shop.env.set(&shop.variable("CLIENT_ID"), shop.id);
@@ -177,7 +180,7 @@ impl Shop {
             Sort::Square => json!({
                 "access_token": self.new_access,
                 "token_type": "bearer",
-                "expires_at": time(30 * DAY),
+                "expires_at": self.ends[0],
                 "merchant_id": MERCHANT,
                 "refresh_token": self.refresh,
                 "short_lived": false,
@@ -185,10 +188,10 @@ impl Shop {
             Sort::SquarePkce => json!({
                 "access_token": self.new_access,
                 "token_type": "bearer",
-                "expires_at": time(30 * DAY),
+                "expires_at": self.ends[0],
                 "merchant_id": MERCHANT,
                 "refresh_token": self.new_refresh,
-                "refresh_token_expires_at": time(90 * DAY),
+                "refresh_token_expires_at": self.ends[1],
             }),
             Sort::WixApp => json!({"access_token": self.new_access, "token_type": "Bearer", "expires_in": 14400}),
             Sort::WixLegacy => json!({"access_token": self.new_access, "refresh_token": self.refresh}),
