@@ -197,11 +197,10 @@ fn is_8_for_the_store_with_nothing_sent() {
     let server = Server::with(|_, _| unreachable!("nothing is sent for a damaged record")).exactly(0);
     let env = applications(&server.url());
     env.write(env.token_path("square/default"), "{\"refresh_token\": \"");
+    // The first run sets it aside, later ones say that it is.
+    env.tokman(&REFRESH).code(8).stderr_has("the record was damaged (it is not JSON, or breaks off)");
     let said = fails(&env, &REFRESH, 8, "store");
-    said.text
-        .stderr_has("the record was damaged (")
-        .stderr_has("and is set aside in ")
-        .stderr_has("default.json.damaged");
+    said.text.stderr_has("and is set aside in ").stderr_has("default.json.damaged");
     assert_eq!(said.json["key"], "square/default");
     env.write_token("square/default", &record("square/default", &server.url(), 31 * 86_400, -60));
     env.set_mode(env.token_path("square/default"), 0o644);

@@ -83,7 +83,7 @@ fn of_square_with_pkce() {
     access_of(&env.tokman(&["refresh", "-p", "square"]));
     // A secret that is configured later does not go with a grant that was obtained without.
     env.command(&["refresh", "-p", "square"]).var(SECRET, emulated.get(SECRET)).run().code(0);
-    env.tokman(&["revoke", "-p", "square", "--yes"]).code(3).stderr_has("no client secret for square");
+    env.tokman(&["revoke", "-p", "square", "--yes"]).code(6).stderr_has("(PKCE) cannot revoke");
     assert!(env.token_path("square/default").exists());
 }
 
