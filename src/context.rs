@@ -56,6 +56,18 @@ impl Context {
         Ok(key)
     }
 
+    /// The key that an answer will be stored under, remembered for errors where it is known already.
+    ///
+    /// # Errors
+    /// Where no provider was named.
+    pub fn key_or_account(&self, settings: &Settings) -> anyhow::Result<Key> {
+        let key = settings.key_or_account()?;
+        if !settings.by_account {
+            let _ = self.key.set(key.clone());
+        }
+        Ok(key)
+    }
+
     /// The key that the command is about, if it was known before it failed.
     #[must_use]
     pub fn known_key(&self) -> Option<&Key> {

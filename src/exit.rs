@@ -178,6 +178,9 @@ fn hint_of(error: &Error, key: Option<&Key>) -> Option<String> {
         Error::Listen(ListenError::NotLoopback(_)) => {
             Some("give an https address of your own and paste what the browser ends at: --no-browser".to_owned())
         }
+        Error::NoAccount { key, rescue } => {
+            Some(format!("keep it as {key}: tokman import --rescue '{}' {}", rescue.display(), options(key)))
+        }
         Error::LoginTimedOut { provider, redirect_uri } => Some(format!(
             "providers match redirect addresses exactly: register {redirect_uri} with {provider}, or give the registered one with --redirect-uri"
         )),

@@ -16,6 +16,7 @@ use crate::flags::ApplicationArgs;
 use crate::model::{Grant, Key, Secret};
 use crate::ops::browser_login::{Announcement, LoginRequest};
 use crate::ops::login::Pending;
+use crate::ops::obtain::Keep;
 use crate::ops::{self, Broker, Issuer, browser};
 use crate::output::response::{Format, Json, render};
 use crate::provider::{Wanted, pkce};
@@ -81,6 +82,7 @@ struct Run<'a> {
     /// Where pending logins are.
     logins: PathBuf,
     scopes: Vec<String>,
+    keep: Keep,
 }
 
 /// Runs the command.
@@ -91,19 +93,20 @@ pub fn run(context: &Context, args: &ObtainArgs) -> anyhow::Result<ExitCode> {
     let format = context.format(&[Format::Json, Format::Token, Format::Header, Format::Env, Format::None])?;
     args.check_stdin_only()?;
     let settings = context.settings(Some(&args.application))?;
-    let key = context.key(&settings)?;
+    let key = context.key_or_account(&settings)?;
     let issuer = context.issuer(&settings, &key)?;
     let asked: Vec<String> = args.scope.iter().filter(|scope| !scope.is_empty()).cloned().collect();
     let scopes = if asked.is_empty() { issuer.settings().scopes.value.clone() } else { asked };
     let issuer = issuer.asking_for(&scopes);
     let broker = context.broker(&settings);
-    let run = Run { context, args, key, issuer, broker, logins: settings.config_dir.join("logins"), scopes };
+    let keep = Keep { replace: args.replace, by_account: settings.by_account };
+    let run = Run { context, args, key, issuer, broker, logins: settings.config_dir.join("logins"), scopes, keep };
     let wanted = Wanted { scopes: run.scopes.clone(), short_lived: args.short_lived };
     let outcome = match run.way()? {
         Way::Done => return Ok(ExitCode::SUCCESS),
         Way::Browser => run.log_in(wanted)?,
         Way::Grant(grant) => {
-            let obtained = run.broker.obtain(&run.key, &run.issuer, &grant, &wanted, args.replace);
+            let obtained = run.broker.obtain(&run.key, &run.issuer, &grant, &wanted, run.keep);
             let outcome = ops::runtime()?.block_on(obtained)?;
             if matches!(grant, Grant::Code { .. }) {
                 Pending::forget(&run.logins, &run.key);
@@ -112,7 +115,7 @@ pub fn run(context: &Context, args: &ObtainArgs) -> anyhow::Result<ExitCode> {
         }
     };
     let kind = run.issuer.settings().kind;
-    if let Some(text) = render(&run.key, kind, &outcome, format.unwrap_or(Format::Json), Json::Response)? {
+    if let Some(text) = render(&outcome.key, kind, &outcome, format.unwrap_or(Format::Json), Json::Response)? {
         context.printer.line(&text)?;
     }
     Ok(ExitCode::SUCCESS)
@@ -197,7 +200,7 @@ impl Run<'_> {
 
     /// Logs in with the browser coming back by itself, or with what is pasted, whichever is first.
     fn log_in(&self, wanted: Wanted) -> anyhow::Result<ops::Outcome> {
-        let request = LoginRequest { redirect_uri: self.redirect_uri()?, wanted, replace: self.args.replace };
+        let request = LoginRequest { redirect_uri: self.redirect_uri()?, wanted, keep: self.keep };
         let printer = &self.context.printer;
         let announce = |login: &Announcement| {
             let opened = login.listens && !env::has_no_browser() && browser::open(&login.address);

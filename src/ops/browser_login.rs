@@ -10,6 +10,7 @@ use url::Url;
 use crate::model::{Key, Secret};
 use crate::net::loopback::{Judge, Judgement, Listener};
 use crate::ops::login::Pending;
+use crate::ops::obtain::Keep;
 use crate::ops::{Broker, Error, Issuer, Outcome, page};
 use crate::provider::Wanted;
 
@@ -23,8 +24,8 @@ pub struct LoginRequest {
     pub redirect_uri: Url,
     /// What is asked of the token.
     pub wanted: Wanted,
-    /// Whether to overwrite a live token of another account.
-    pub replace: bool,
+    /// How the token is kept.
+    pub keep: Keep,
 }
 
 /// Where the person is sent, and what may come back another way.
@@ -50,7 +51,7 @@ impl Broker {
         request: LoginRequest,
         announce: impl FnOnce(&Announcement) -> oneshot::Receiver<Secret>,
     ) -> Result<Outcome, Error> {
-        let LoginRequest { redirect_uri, wanted, replace } = request;
+        let LoginRequest { redirect_uri, wanted, keep } = request;
         // A page of one's own on the web cannot be listened for: its address is pasted.
         let listener = match redirect_uri.scheme() {
             "http" => Some(Listener::bind(&redirect_uri).await?),
@@ -85,13 +86,13 @@ impl Broker {
             }
         };
         let result = match pending.grant(issuer, &text) {
-            Ok(grant) => self.obtain(key, issuer, &grant, &wanted, replace).await,
+            Ok(grant) => self.obtain(key, issuer, &grant, &wanted, keep).await,
             Err(error) => Err(error),
         };
         if let Some(callback) = callback {
             callback
                 .answer(match &result {
-                    Ok(outcome) => page::success(key, outcome.record.token.account.as_deref()),
+                    Ok(outcome) => page::success(&outcome.key, outcome.record.token.account.as_deref()),
                     Err(error) => page::failure(key, &error.to_string()),
                 })
                 .await;

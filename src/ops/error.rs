@@ -157,6 +157,14 @@ pub enum Error {
         /// Where it should have come back to.
         redirect_uri: Url,
     },
+    /// The profile was to be named after the account, and the answer names none that could be a profile's name.
+    #[error("the answer of {} names no account to call the profile after; its token is in {}", key.provider, rescue.display())]
+    NoAccount {
+        /// The key that the rescued record is of.
+        key: Key,
+        /// Where the record is.
+        rescue: PathBuf,
+    },
     /// A login that does not fit: an address of another login, none pending, too old.
     #[error("{0}")]
     Login(String),
@@ -181,7 +189,9 @@ impl Error {
             Error::Net(_) | Error::TooOld { .. } | Error::Shared { .. } => Code::TryAgain,
             Error::NotFound { .. } => Code::NotFound,
             Error::NeedsLogin { .. } | Error::LoginTimedOut { .. } => Code::NeedsLogin,
-            Error::NotSaved { .. } | Error::Lost { .. } | Error::OtherAccount { .. } => Code::NotSaved,
+            Error::NotSaved { .. } | Error::Lost { .. } | Error::OtherAccount { .. } | Error::NoAccount { .. } => {
+                Code::NotSaved
+            }
             Error::Login(_) | Error::Rescue(_) => Code::Usage,
             Error::System(_) => Code::Internal,
         }

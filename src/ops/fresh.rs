@@ -61,7 +61,7 @@ impl Broker {
         };
         issuer.check(key, &record)?;
         let will_do = !record.in_flight && satisfies(&record, Demand::Valid(ttl), self.clock.now(), None);
-        Ok(will_do.then(|| outcome(record, Source::Stored)))
+        Ok(will_do.then(|| outcome(key, record, Source::Stored)))
     }
 
     /// The stored token of a consumer that must never spend a refresh token.
@@ -73,7 +73,7 @@ impl Broker {
         issuer.check(key, &record)?;
         let now = self.clock.now();
         if satisfies(&record, Demand::Valid(ttl), now, None) {
-            return Ok(outcome(record, Source::Stored));
+            return Ok(outcome(key, record, Source::Stored));
         }
         let state = match record.freshness(now, ttl) {
             Freshness::Expired => "has expired",
@@ -99,7 +99,7 @@ impl Broker {
             if satisfies(record, demand, started, None) {
                 let doubted = record.in_flight && self.is_abandoned(key).await;
                 if !doubted {
-                    return Ok(outcome(record.clone(), Source::Stored));
+                    return Ok(outcome(key, record.clone(), Source::Stored));
                 }
             }
             refuse_dead(key, record)?;
@@ -111,7 +111,7 @@ impl Broker {
         self.tell_hooks();
         match result {
             Ok(outcome) => Ok(outcome),
-            Err(error) => self.fall_back(record, demand, error),
+            Err(error) => self.fall_back(key, record, demand, error),
         }
     }
 
@@ -144,7 +144,7 @@ impl Broker {
                     lease.release(reservation).await?;
                 }
                 log::info!("{key}: the stored token will do");
-                return Ok(outcome(record.clone(), Source::OtherProcess));
+                return Ok(outcome(key, record.clone(), Source::OtherProcess));
             }
             refuse_dead(key, record)?;
         }
@@ -247,7 +247,7 @@ impl Broker {
                 let grant = record.map_or(minted, |record| record.grant.clone());
                 let next = next_record(record, token, grant, issuer, sent_at);
                 self.store_or_rescue(key, lease, reservation, &next).await?;
-                Ok(outcome(next, Source::Provider))
+                Ok(outcome(key, next, Source::Provider))
             }
             // A refused renewal says nothing about the refresh token.
             Err(error) if matches!(how, How::Renew) => Err(error),
@@ -310,14 +310,14 @@ impl Broker {
     ) -> Result<Outcome, Error> {
         match self.store.get(key).await? {
             Some(record) if satisfies(&record, demand, self.clock.now(), Some(before)) => {
-                Ok(outcome(record, Source::OtherProcess))
+                Ok(outcome(key, record, Source::OtherProcess))
             }
             _ => Err(busy.into()),
         }
     }
 
     /// The old token outlives a failure that will pass, and a store that cannot be written: that needs no new one.
-    fn fall_back(&self, record: Option<Record>, demand: Demand, error: Error) -> Result<Outcome, Error> {
+    fn fall_back(&self, key: &Key, record: Option<Record>, demand: Demand, error: Error) -> Result<Outcome, Error> {
         let Some(record) = record.filter(|_| matches!(demand, Demand::Valid(_))) else {
             return Err(error);
         };
@@ -334,7 +334,7 @@ impl Broker {
             return Err(error);
         }
         let warning = format!("no new token could be had, the stored one still works: {error}");
-        Ok(Outcome { warning: Some(warning), ..outcome(record, Source::Stored) })
+        Ok(Outcome { warning: Some(warning), ..outcome(key, record, Source::Stored) })
     }
 }
 
@@ -371,8 +371,8 @@ fn refuse_dead(key: &Key, record: &Record) -> Result<(), Error> {
     }
 }
 
-fn outcome(record: Record, source: Source) -> Outcome {
-    Outcome { response: record.token.response.clone(), record, source, warning: None }
+fn outcome(key: &Key, record: Record, source: Source) -> Outcome {
+    Outcome { key: key.clone(), response: record.token.response.clone(), record, source, warning: None }
 }
 
 /// A refresh token from the environment, for a key that nothing is stored for. An app that mints its tokens has no use

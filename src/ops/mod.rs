@@ -34,6 +34,8 @@ use crate::store::{Record, TokenStore};
 /// What an operation ended with.
 #[derive(Debug)]
 pub struct Outcome {
+    /// The key that it is stored under.
+    pub key: Key,
     /// The record as it is stored now.
     pub record: Record,
     /// The provider's answer as it came; for a token that was there already, the answer it came with.
