@@ -6,6 +6,7 @@ mod answers;
 mod application;
 mod concurrency;
 mod config;
+mod crash;
 mod emulator;
 mod exit_codes;
 mod help;
