@@ -343,7 +343,9 @@ fn satisfies(record: &Record, demand: Demand, now: Timestamp, before: Option<&Be
     match demand {
         Demand::Valid(ttl) => matches!(record.freshness(now, ttl), Freshness::Fresh | Freshness::Unknown),
         Demand::New => before.is_some_and(|before| {
-            let changed = before.generation.is_none_or(|generation| record.generation > generation);
+            // An answer that a dead process left behind may have been there for long.
+            let changed = before.generation.is_none_or(|generation| record.generation > generation)
+                && record.freshness(now, Duration::ZERO) != Freshness::Expired;
             // Not one "of the future": that is a clock that jumped, not another process.
             let since = record.refreshed_at.is_some_and(|at| at >= before.started && at <= now);
             record.needs_login.is_none() && (changed || since)
