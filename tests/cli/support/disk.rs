@@ -72,12 +72,6 @@ impl Disk {
         names.get(name).map(|inode| &self.inodes[*inode].synced[..])
     }
 
-    /// The files whose names are left.
-    pub fn survivors(&self, which: Names) -> Vec<&[u8]> {
-        let names = if which == Names::Synced { &self.synced } else { &self.seen };
-        names.values().map(|inode| &self.inodes[*inode].synced[..]).collect()
-    }
-
     /// Does what a call did.
     pub fn apply(&mut self, call: &Call) {
         let Some(value) = call.value() else { return };
@@ -85,7 +79,11 @@ impl Disk {
         let length = usize::try_from(value).unwrap_or_default();
         match call.name.as_str() {
             "open" | "openat" | "creat" => self.opens(call, value, &strings),
-            "close" => drop(call.descriptor().map(|(number, _)| self.open.remove(&number))),
+            "close" => {
+                if let Some((number, _)) = call.descriptor() {
+                    self.open.remove(&number);
+                }
+            }
             "write" | "writev" | "sendto" | "sendmsg" | "pwrite64" => self.writes(call, &strings.concat(), length),
             "lseek" => {
                 if let Some(open) = call.descriptor().and_then(|(number, _)| self.open.get_mut(&number)) {
@@ -116,8 +114,9 @@ impl Disk {
                 }
             }
             "unlink" | "unlinkat" => {
-                let name = strings.first().and_then(|path| self.name(path));
-                drop(name.map(|name| self.seen.remove(&name)));
+                if let Some(name) = strings.first().and_then(|path| self.name(path)) {
+                    self.seen.remove(&name);
+                }
             }
             _ => {}
         }

@@ -152,7 +152,7 @@ impl Rotating {
 
     /// As if the first refresh token had been used before, and its successor never seen.
     pub fn used_before(self) -> Self {
-        drop(self.ledger().exchange(&refresh_token(1)));
+        self.ledger().exchange(&refresh_token(1));
         self
     }
 

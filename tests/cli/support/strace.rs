@@ -158,7 +158,7 @@ impl Call {
 
     /// The number that the call gave back; `None` where it failed.
     pub fn value(&self) -> Option<i64> {
-        let digits: String = self.result.chars().take_while(|c| c.is_ascii_digit()).collect();
+        let digits: String = self.result.chars().take_while(char::is_ascii_digit).collect();
         digits.parse().ok()
     }
 
