@@ -21,6 +21,7 @@ mod renew;
 mod revoke;
 mod secrets;
 mod status;
+mod storm;
 mod support;
 mod support_works;
 mod token;
