@@ -288,13 +288,12 @@ impl Ledger {
             "access_token": access_token(self.issued), "token_type": "bearer", "expires_at": "2099-01-01T00:00:00Z",
             "merchant_id": "M", "refresh_token": refresh_token(number)
         });
-        let members = answer.as_object_mut().expect("an object");
-        if self.rotation == Rotation::Omitted {
-            members.remove("refresh_token");
-        }
-        if delivery == Delivery::WithoutAccess {
-            members.remove("access_token");
-        }
+        let left_out = match (self.rotation, delivery) {
+            (Rotation::Omitted, _) => "refresh_token",
+            (_, Delivery::WithoutAccess) => "access_token",
+            _ => "",
+        };
+        answer.as_object_mut().map(|members| members.remove(left_out));
         (200, answer)
     }
 }

@@ -37,14 +37,14 @@ pub fn missing() -> Option<&'static str> {
     })
 }
 
-/// The program under strace with these options. The process stays readable by strace: what takes it out of others'
-/// reach is answered with success and not done.
+/// The program under strace with these options.
 pub fn command(env: &TestEnv, options: &[&str], program: &[&str]) -> Command {
     let args: Vec<&str> = ["-f", "-qq"].iter().chain(options).chain(program).copied().collect();
     light::command(env, "strace", &args)
 }
 
-/// Runs a program and writes down all its calls.
+/// Runs a program and writes down all its calls. What takes a process out of others' reach is answered with success and
+/// not done: strace needs to read its strings.
 #[track_caller]
 pub fn trace(env: &TestEnv, program: &[&str]) -> (Ended, Vec<Call>) {
     let log = env.work().join("trace");
