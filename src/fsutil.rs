@@ -237,6 +237,18 @@ pub fn rewrite(file: &mut File, path: &Path, bytes: &[u8]) -> Result<(), FsError
     rewritten.map_err(FsError::io("write", path))
 }
 
+/// Cuts a private file to `length` bytes; what is left is on the disk on return.
+///
+/// # Errors
+/// What the system refused, or what is wrong with the file.
+pub fn shorten(path: &Path, length: u64) -> Result<(), FsError> {
+    let shortened = match open_private(path, OpenOptions::new().write(true), 0o600)? {
+        Some(file) => file.set_len(length).and_then(|()| file.sync_all()),
+        None => Err(io::ErrorKind::NotFound.into()),
+    };
+    shortened.map_err(FsError::io("write", path))
+}
+
 /// Moves a finished file to its name and puts that on the disk.
 ///
 /// # Errors

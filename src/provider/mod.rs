@@ -69,6 +69,22 @@ impl<T> Exchange<T> {
         Self { request, replay, secrets, read: Box::new(read) }
     }
 
+    /// The same exchange, but an answer that is no use except for the refresh token in it is read: there is a grant in
+    /// it to keep.
+    pub fn or_refresh_token(self) -> Exchange<Result<T, (Secret, ProviderError)>>
+    where
+        T: 'static,
+    {
+        let Self { request, replay, secrets, read } = self;
+        Exchange::new(request, replay, secrets, move |answer, sent| match read(answer, sent) {
+            Ok(value) => Ok(Ok(value)),
+            Err(ProviderError::Unusable { status, why, refresh: Some(refresh) }) => {
+                Ok(Err((refresh, ProviderError::Unusable { status, why, refresh: None })))
+            }
+            Err(error) => Err(error),
+        })
+    }
+
     /// Takes the exchange apart: the request to send, and what reads the answer to it.
     pub fn split(self) -> (Request<Bytes>, Replay, Reader<T>) {
         (self.request, self.replay, Reader { secrets: self.secrets, read: self.read })
