@@ -1,5 +1,5 @@
 //! Providers: from values to values. They build requests and read answers; they never send, store, print or look
-//! at a clock, so their tests are tables. Adding one takes one file and a line in [`open`].
+//! at a clock, so their tests are tables. Adding one takes one file and a line in [`open()`].
 
 mod answer;
 mod body;
