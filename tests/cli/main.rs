@@ -4,6 +4,7 @@
 
 mod answers;
 mod application;
+mod browser;
 mod concurrency;
 mod config;
 mod crash;

@@ -2,6 +2,7 @@
 //! and secrets that are noticed wherever they do not belong.
 
 pub mod answer;
+pub mod chrome;
 pub mod disk;
 pub mod emulated;
 pub mod env;
