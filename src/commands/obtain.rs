@@ -1,5 +1,7 @@
 //! `tokman obtain`: the first token of a key.
 
+mod device;
+
 use std::io::{self, IsTerminal as _, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -8,7 +10,7 @@ use anyhow::Context as _;
 use clap::{Args, ValueHint};
 use url::Url;
 
-use crate::config::provider;
+use crate::config::{ProviderKind, provider};
 use crate::context::Context;
 use crate::exit::Usage;
 use crate::flags::ApplicationArgs;
@@ -25,7 +27,7 @@ const LIMIT: u64 = 64 << 10;
 /// Gets the first token of a key by a grant and stores it
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  tokman obtain -p square --no-browser\n  tokman obtain -p square --print-url       # then: tokman obtain -p square --code -\n  tokman obtain -p square --refresh-token - < refresh-token\n  tokman obtain -p wix --instance-id 2f0f…  # client credentials"
+    after_help = "Examples:\n  tokman obtain -p square --no-browser\n  tokman obtain -p square --print-url       # then: tokman obtain -p square --code -\n  tokman obtain -p square --refresh-token - < refresh-token\n  tokman obtain -p wix --instance-id 2f0f…  # client credentials\n  tokman obtain -p acme --device            # a code to enter on another device"
 )]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own on the command line")]
 pub struct ObtainArgs {
@@ -38,6 +40,9 @@ pub struct ObtainArgs {
     /// The application's own credentials; implied by an instance id for Wix
     #[arg(long, group = "grant")]
     client_credentials: bool,
+    /// Show a code to enter on another device, and wait until it was (RFC 8628)
+    #[arg(long, group = "grant")]
+    device: bool,
     /// Square: an access token of the time before refresh tokens, on stdin
     #[arg(long, value_name = "-", value_parser = ["-"], hide_possible_values = true, group = "grant")]
     migration_token: Option<String>,
@@ -53,7 +58,7 @@ pub struct ObtainArgs {
     /// The redirect address that is registered with the provider
     #[arg(long, value_name = "URL")]
     redirect_uri: Option<String>,
-    /// The port of the default redirect address, http://localhost:PORT/callback
+    /// The port of the default redirect address, http://localhost:PORT/callback (OAuth 2.0: 127.0.0.1)
     #[arg(long, value_name = "N", default_value_t = 8917)]
     port: u16,
     /// Scopes to ask for; repeat or separate by blanks
@@ -94,15 +99,20 @@ pub fn run(context: &Context, args: &ObtainArgs) -> anyhow::Result<ExitCode> {
     let scopes = if asked.is_empty() { issuer.settings().scopes.value.clone() } else { asked };
     let broker = context.broker(&settings);
     let run = Run { context, args, key, issuer, broker, logins: settings.config_dir.join("logins"), scopes };
-    let Some(grant) = run.grant()? else {
-        return Ok(ExitCode::SUCCESS);
-    };
     let wanted = Wanted { scopes: run.scopes.clone(), short_lived: args.short_lived };
-    let obtained = run.broker.obtain(&run.key, &run.issuer, &grant, &wanted, args.replace);
-    let outcome = ops::runtime()?.block_on(obtained)?;
-    if matches!(grant, Grant::Code { .. }) {
-        Pending::forget(&run.logins, &run.key);
-    }
+    let outcome = if args.device {
+        device::obtain(&run, &wanted)?
+    } else {
+        let Some(grant) = run.grant()? else {
+            return Ok(ExitCode::SUCCESS);
+        };
+        let obtained = run.broker.obtain(&run.key, &run.issuer, &grant, &wanted, args.replace);
+        let outcome = ops::runtime()?.block_on(obtained)?;
+        if matches!(grant, Grant::Code { .. }) {
+            Pending::forget(&run.logins, &run.key);
+        }
+        outcome
+    };
     let kind = run.issuer.settings().kind;
     if let Some(text) = render(&run.key, kind, &outcome, format.unwrap_or(Format::Json), Json::Response)? {
         context.printer.line(&text)?;
@@ -150,6 +160,10 @@ impl Run<'_> {
                 provider::redirect_uri(text).map_err(|why| Usage::new(format!("--redirect-uri {why}")))?
             }
             (None, Some(configured)) => configured,
+            // RFC 8252 §7.3 has the literal; Square and Wix register the name.
+            (None, None) if self.issuer.settings().kind == ProviderKind::OAuth2 => {
+                Url::parse(&format!("http://127.0.0.1:{}/callback", self.args.port))?
+            }
             (None, None) => Url::parse(&format!("http://localhost:{}/callback", self.args.port))?,
         };
         let begun = self.broker.begin_login(&self.issuer, redirect_uri, self.scopes.clone());
@@ -177,6 +191,8 @@ impl Run<'_> {
         let pending = Pending::load(&self.logins, &self.key, &self.issuer, now)?;
         let code_verifier = self.args.code_verifier_file.as_deref().map(|path| self.read_verifier(path)).transpose()?;
         if let Some(pending) = pending.filter(|_| code_verifier.is_none() && self.args.redirect_uri.is_none()) {
+            // Whether the provider names itself in a redirect, its metadata say.
+            ops::runtime()?.block_on(self.broker.discover(&self.issuer))?;
             return Ok(pending.grant(&self.issuer, &code)?);
         }
         if code.expose().contains("://") {

@@ -1,5 +1,7 @@
 //! What tokman does: keeps tokens fresh, obtains and ends them. No flags, no printing.
 
+pub mod device;
+pub mod discovery;
 pub mod doctor;
 pub mod error;
 mod exchange;

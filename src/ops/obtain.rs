@@ -7,6 +7,16 @@ use crate::ops::{Broker, Error, Issuer, Outcome, Source, rescue};
 use crate::provider::Wanted;
 use crate::store::{Lease, Record, StoreError};
 
+/// A grant that was handed in.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    lease: Box<dyn Lease>,
+    /// What was stored before.
+    old: Option<Record>,
+    /// What came of it.
+    pub(super) result: Result<Outcome, Error>,
+}
+
 impl Broker {
     /// Hands in a grant and stores what comes. The stored grant, if there is one, stays until the new one is there.
     ///
@@ -22,6 +32,28 @@ impl Broker {
         replace: bool,
     ) -> Result<Outcome, Error> {
         let began = self.clock.now();
+        let attempt = self.attempt(key, issuer, grant, wanted, replace).await?;
+        self.conclude(Event::new(key, Action::Obtain, (began, self.clock.now())), attempt)
+    }
+
+    /// Writes down how an attempt ended, and tells the hooks when its lease is gone.
+    pub(super) fn conclude(&self, event: Event, attempt: Attempt) -> Result<Outcome, Error> {
+        let Attempt { lease, old, result } = attempt;
+        self.write_down(event, old.as_ref(), &result);
+        drop(lease);
+        self.tell_hooks();
+        result
+    }
+
+    /// Hands in a grant under a lease, which is kept until somebody has looked at how it ended.
+    pub(super) async fn attempt(
+        &self,
+        key: &Key,
+        issuer: &Issuer,
+        grant: &Grant,
+        wanted: &Wanted,
+        replace: bool,
+    ) -> Result<Attempt, Error> {
         let mut lease = self.store.lease(key, self.lease_wait()).await?;
         // A record that cannot be read is not overwritten unasked: a grant may be in it.
         let old = match lease.get().await {
@@ -38,10 +70,7 @@ impl Broker {
             }
         };
         let result = self.hand_in(key, issuer, lease.as_mut(), old.as_ref(), (grant, wanted, replace)).await;
-        self.write_down(Event::new(key, Action::Obtain, (began, self.clock.now())), old.as_ref(), &result);
-        drop(lease);
-        self.tell_hooks();
-        result
+        Ok(Attempt { lease, old, result })
     }
 
     /// The exchange, under the lease.
@@ -56,6 +85,7 @@ impl Broker {
         let spent = match grant {
             Grant::Refresh { refresh_token } => Some(refresh_token),
             Grant::Code { code, .. } => Some(code),
+            Grant::Device { device_code } => Some(device_code),
             Grant::ClientCredentials { .. } | Grant::Migration { .. } => None,
         };
         let asked = self.exchange(key, issuer, lease, spent, |provider| provider.obtain(grant, wanted)).await?;
