@@ -3,6 +3,7 @@
 
 pub mod device;
 mod form;
+mod login;
 pub mod metadata;
 mod refusal;
 mod reply;
@@ -17,7 +18,7 @@ use self::reply::{Scopes, read_introspection, read_revocation, read_token};
 use super::answer::{self, Before};
 use super::{
     Application, Authorization, DeviceAuthorization, Exchange, Inspection, Login, Need, Provider, ProviderError,
-    Redirect, RefusalClass, Reply, Revocation, Wanted,
+    Redirect, Reply, Revocation, Wanted,
 };
 use crate::config::{ClientAuth, Endpoint};
 use crate::model::{Grant, GrantType, Kind, ProviderName, Replay, Secret, Token};
@@ -124,21 +125,6 @@ impl OAuth2 {
             hint: Some(hint.to_owned()),
         }
     }
-
-    /// Whether a redirect comes from this provider (RFC 9207 §2.4).
-    fn check_issuer(&self, redirect: &Redirect) -> Result<(), ProviderError> {
-        let Some(issuer) = &self.server.issuer else { return Ok(()) };
-        let refuse = |why: &str| Err(answer::refused_redirect(RefusalClass::Other, None, why));
-        match redirect.get("iss") {
-            Some(said) if said.expose() == issuer => Ok(()),
-            Some(_) => refuse("the redirect comes from another issuer than the login went to (iss, RFC 9207)"),
-            None if self.server.metadata.names_itself => refuse(
-                "the redirect does not name its issuer, which this one always does (iss, RFC 9207): the whole address \
-                 is needed, not the code alone",
-            ),
-            None => Ok(()),
-        }
-    }
 }
 
 impl Provider for OAuth2 {
@@ -166,29 +152,7 @@ impl Provider for OAuth2 {
         let endpoint = self.endpoint(Endpoint::Authorization).ok_or_else(|| {
             self.without(Endpoint::Authorization, "give authorization_endpoint, or try `tokman obtain --device`")
         })?;
-        let scope = login.scopes.join(" ");
-        let mut ours = vec![
-            ("response_type", "code"),
-            ("client_id", self.application.client_id.as_str()),
-            ("redirect_uri", login.redirect_uri.as_str()),
-            ("scope", scope.as_str()),
-            ("state", login.state.expose()),
-        ];
-        if let Some(challenge) = &login.code_challenge {
-            ours.extend([("code_challenge", challenge.as_str()), ("code_challenge_method", "S256")]);
-        }
-        // An endpoint may have a query of its own, which is kept (RFC 6749 §3.1).
-        let theirs: Vec<(String, String)> = endpoint
-            .query_pairs()
-            .into_owned()
-            .filter(|(name, _)| ours.iter().all(|(known, _)| known != name))
-            .collect();
-        let mut address = endpoint.clone();
-        address
-            .query_pairs_mut()
-            .clear()
-            .extend_pairs(theirs)
-            .extend_pairs(ours.iter().filter(|pair| !pair.1.is_empty()));
+        let address = login::address(endpoint, &self.application.client_id, login);
         Ok(Authorization::Address(address))
     }
 
@@ -198,7 +162,7 @@ impl Provider for OAuth2 {
         redirect_uri: &Url,
         code_verifier: Option<&Secret>,
     ) -> Result<Grant, ProviderError> {
-        self.check_issuer(redirect)?;
+        login::check_issuer(&self.server, redirect)?;
         answer::check_redirect(redirect)?;
         Ok(Grant::Code {
             code: answer::required(redirect, "code")?.clone(),

@@ -2,5 +2,6 @@
 //! one promise; `support` is what they stand on.
 #![expect(clippy::expect_used, reason = "what a test cannot set up must fail it")]
 
+mod oauth2;
 mod support;
 mod support_works;

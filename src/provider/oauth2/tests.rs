@@ -8,8 +8,8 @@ use url::form_urlencoded;
 
 use super::*;
 use crate::model::Response;
-use crate::provider::pkce;
 use crate::provider::recorded::{application, read, sent, token};
+use crate::provider::{RefusalClass, pkce};
 
 const ISSUER: &str = "https://login.acme.example";
 
