@@ -31,10 +31,10 @@ pub struct Context {
 }
 
 impl Context {
-    /// The context of a run. Nothing is read yet.
+    /// The context of a run, whose stderr is for people or (`json`) for programs. Nothing is read yet.
     #[must_use]
-    pub fn new(global: GlobalArgs) -> Self {
-        let printer = Printer::new(global.quiet, color_choice(global.color));
+    pub fn new(global: GlobalArgs, json: bool) -> Self {
+        let printer = Printer::new(global.quiet, color_choice(global.color), json);
         Self { global, printer, clock: Arc::new(SystemClock), key: OnceCell::new() }
     }
 
@@ -53,6 +53,18 @@ impl Context {
     pub fn key(&self, settings: &Settings) -> anyhow::Result<Key> {
         let key = settings.key()?;
         let _ = self.key.set(key.clone());
+        Ok(key)
+    }
+
+    /// The key that an answer will be stored under, remembered for errors where it is known already.
+    ///
+    /// # Errors
+    /// Where no provider was named.
+    pub fn key_or_account(&self, settings: &Settings) -> anyhow::Result<Key> {
+        let key = settings.key_or_account()?;
+        if !settings.by_account {
+            let _ = self.key.set(key.clone());
+        }
         Ok(key)
     }
 

@@ -115,3 +115,12 @@ pub fn secret_names() -> impl Iterator<Item = OsString> {
 pub fn search_path() -> Vec<PathBuf> {
     os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default()
 }
+
+/// Whether a browser that is started here would show on another screen than the person's, or on none: over ssh, or
+/// without a display. `$BROWSER` says that the person knows better.
+#[must_use]
+pub fn has_no_browser() -> bool {
+    let remote = os("SSH_CONNECTION").is_some() || os("SSH_TTY").is_some();
+    let blind = cfg!(all(unix, not(target_os = "macos"))) && os("DISPLAY").is_none() && os("WAYLAND_DISPLAY").is_none();
+    os("BROWSER").is_none() && (remote || blind)
+}

@@ -9,6 +9,7 @@ use crate::config::ConfigError;
 use crate::flags::LogFormat;
 use crate::model::Key;
 use crate::model::text::escape;
+use crate::net::loopback::ListenError;
 use crate::ops::{Code, Error, error};
 use crate::output::response::UnprintableToken;
 use crate::output::{OutputError, Printer};
@@ -151,17 +152,37 @@ fn hint_of(error: &Error, key: Option<&Key>) -> Option<String> {
         Error::Provider(ProviderError::Unsupported { hint, .. }) => hint.clone(),
         Error::Provider(ProviderError::Missing { need: Need::RefreshToken, .. }) => key.map(obtain),
         Error::Store(error) => hint_of_store(error),
-        Error::Net(_) | Error::Shared { .. } => Some("the stored grant is kept; try again later".to_owned()),
+        Error::Net(_) | Error::Shared { .. } | Error::Provider(ProviderError::NoAnswer { .. }) => {
+            Some("the stored grant is kept; try again later".to_owned())
+        }
         Error::NotFound { key } | Error::NeedsLogin { key, .. } => Some(obtain(key)),
         Error::Bound { key, .. } => Some(format!(
             "use another profile (-n NAME) for the other application, or forget this one: tokman remove {}",
             options(key)
         )),
         Error::TooOld { key, .. } => Some(format!("tokman refresh {}", options(key))),
-        Error::NotSaved { key, rescue, .. } | Error::OtherAccount { key, rescue, .. } => Some(format!(
+        Error::OtherAccount { key, rescue, .. } => Some(format!(
+            "to overwrite the stored one all the same: tokman import --rescue '{}' {} --replace",
+            rescue.display(),
+            options(key)
+        )),
+        Error::NotSaved { key, rescue, .. } => Some(format!(
             "mend the store, then put it back: tokman import --rescue '{}' {}",
             rescue.display(),
             options(key)
+        )),
+        Error::Listen(ListenError::Port { .. }) => Some(
+            "end the other program, or take another port: --port N, and register http://localhost:N/callback with the provider"
+                .to_owned(),
+        ),
+        Error::Listen(ListenError::NotLoopback(_)) => {
+            Some("give an https address of your own and paste what the browser ends at: --no-browser".to_owned())
+        }
+        Error::NoAccount { key, rescue } => {
+            Some(format!("keep it as {key}: tokman import --rescue '{}' {}", rescue.display(), options(key)))
+        }
+        Error::LoginTimedOut { provider, redirect_uri } => Some(format!(
+            "providers match redirect addresses exactly: register {redirect_uri} with {provider}, or give the registered one with --redirect-uri"
         )),
         Error::Login(_) => key.map(|key| format!("begin again: tokman obtain {} --no-browser", options(key))),
         Error::Provider(_) | Error::Lost { .. } | Error::Rescue(_) | Error::System(_) => None,

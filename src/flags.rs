@@ -85,11 +85,16 @@ pub enum ColorWhen {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Credentials of the application")]
 pub struct ApplicationArgs {
-    /// The client id [env: TOKMAN_<PROVIDER>_CLIENT_ID]
-    #[arg(long, value_name = "ID")]
+    /// The client id
+    #[arg(long, value_name = "ID", help = "The client id [env: TOKMAN_<PROVIDER>_CLIENT_ID]")]
     pub client_id: Option<String>,
-    /// A file with the client secret, or - for stdin [env: TOKMAN_<PROVIDER>_CLIENT_SECRET, …_CLIENT_SECRET_FILE]
-    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    /// A file with the client secret, or - for stdin
+    #[arg(
+        long,
+        value_name = "PATH",
+        value_hint = ValueHint::FilePath,
+        help = "A file with the client secret, or - for stdin [env: TOKMAN_<PROVIDER>_CLIENT_SECRET, …_CLIENT_SECRET_FILE]"
+    )]
     pub client_secret_file: Option<PathBuf>,
     /// Wix: the app instance [env: TOKMAN_WIX_INSTANCE_ID]
     #[arg(long, value_name = "ID")]

@@ -210,6 +210,18 @@ pub fn create_private(path: &Path, bytes: &[u8], durable: bool) -> Result<File, 
     Ok(file)
 }
 
+/// Gives an open private file the bits of its owner that a umask took when it was made.
+///
+/// # Errors
+/// What the system refused.
+pub fn restore_owner_bits(file: &File, path: &Path) -> Result<(), FsError> {
+    let mode = file.metadata().map_err(FsError::io("look at", path))?.mode();
+    if mode & 0o600 == 0o600 {
+        return Ok(());
+    }
+    file.set_permissions(Permissions::from_mode(0o600)).map_err(FsError::io("set the mode of", path))
+}
+
 /// Replaces all that is in an open file by `bytes`, on the disk on return. Where the file was as large already, this
 /// needs no more room.
 ///
@@ -223,6 +235,18 @@ pub fn rewrite(file: &mut File, path: &Path, bytes: &[u8]) -> Result<(), FsError
         file.sync_all()
     })();
     rewritten.map_err(FsError::io("write", path))
+}
+
+/// Cuts a private file to `length` bytes; what is left is on the disk on return.
+///
+/// # Errors
+/// What the system refused, or what is wrong with the file.
+pub fn shorten(path: &Path, length: u64) -> Result<(), FsError> {
+    let shortened = match open_private(path, OpenOptions::new().write(true), 0o600)? {
+        Some(file) => file.set_len(length).and_then(|()| file.sync_all()),
+        None => Err(io::ErrorKind::NotFound.into()),
+    };
+    shortened.map_err(FsError::io("write", path))
 }
 
 /// Moves a finished file to its name and puts that on the disk.

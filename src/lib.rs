@@ -54,7 +54,7 @@ pub fn run() -> ExitCode {
     };
     let format = log_format(&cli.global);
     output::log::init(log_level(&cli.global), format == LogFormat::Json);
-    let context = Context::new(cli.global);
+    let context = Context::new(cli.global, format == LogFormat::Json);
     match commands::run(&context, cli.command) {
         Ok(code) => code,
         Err(error) => ExitCode::from(exit::report(&error, context.known_key(), format, &context.printer) as u8),
@@ -78,9 +78,12 @@ fn harden() {
 fn refuse(error: &clap::Error, json: bool) -> ExitCode {
     if json && error.use_stderr() {
         let text = error.render().to_string();
-        let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+        // What is missing stands in lines of its own.
+        let message: Vec<&str> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
+        let message = message.join(" ");
+        let message = message.trim_start_matches("error: ");
         let usage = exit::Usage::new(message).hint("tokman --help");
-        let printer = output::Printer::new(false, anstream::ColorChoice::Never);
+        let printer = output::Printer::new(false, anstream::ColorChoice::Never, true);
         return ExitCode::from(exit::report(&usage.into(), None, LogFormat::Json, &printer) as u8);
     }
     // A closed pipe is no error.

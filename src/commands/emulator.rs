@@ -6,11 +6,12 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 use crate::context::Context;
 use crate::emulator::{Emulator, Options};
@@ -109,14 +110,24 @@ pub fn run(context: &Context, args: &EmulatorArgs) -> anyhow::Result<ExitCode> {
     let Some((program, rest)) = args.command.split_first() else {
         return Ok(ExitCode::SUCCESS);
     };
-    // Ctrl-C is the command's to honour: the temporary directory goes away after it.
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)))?;
-    }
+    // Signals are the command's to honour: the temporary directory goes away after it.
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     let mut command = Command::new(program);
     command.args(rest);
     in_environment(&mut command, &environment, home.path());
-    let status = command.status().map_err(|error| Usage::new(format!("cannot run {}: {error}", program.display())))?;
+    let spawned = command.spawn();
+    let mut child = spawned.map_err(|error| Usage::new(format!("cannot run {}: {error}", program.display())))?;
+    let pid = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw);
+    std::thread::spawn(move || {
+        // Ctrl-C reaches the command from the terminal; the others only this process.
+        for signal in signals.forever().filter(|signal| *signal != SIGINT) {
+            let signal = rustix::process::Signal::from_named_raw(signal);
+            if let (Some(pid), Some(signal)) = (pid, signal) {
+                let _ = rustix::process::kill_process(pid, signal);
+            }
+        }
+    });
+    let status = child.wait()?;
     Ok(exit_code(status))
 }
 

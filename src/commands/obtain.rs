@@ -8,18 +8,21 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Args, ValueHint};
+use tokio::sync::oneshot;
 use url::Url;
 
 use crate::config::{ProviderKind, provider};
 use crate::context::Context;
 use crate::exit::Usage;
 use crate::flags::ApplicationArgs;
-use crate::fsutil;
 use crate::model::{Grant, Key, Secret};
+use crate::ops::browser_login::{Announcement, LoginRequest};
 use crate::ops::login::Pending;
-use crate::ops::{self, Broker, Issuer};
+use crate::ops::obtain::Keep;
+use crate::ops::{self, Broker, Issuer, browser};
 use crate::output::response::{Format, Json, render};
 use crate::provider::{Wanted, pkce};
+use crate::{env, fsutil};
 
 /// The most that is read of a secret from stdin or a file, in bytes.
 const LIMIT: u64 = 64 << 10;
@@ -44,10 +47,10 @@ pub struct ObtainArgs {
     #[arg(long, group = "grant")]
     device: bool,
     /// Square: an access token of the time before refresh tokens, on stdin
-    #[arg(long, value_name = "-", value_parser = ["-"], hide_possible_values = true, group = "grant")]
+    #[arg(long, value_name = "-", group = "grant")]
     migration_token: Option<String>,
     /// A refresh token obtained elsewhere, on stdin
-    #[arg(long, value_name = "-", value_parser = ["-"], hide_possible_values = true, group = "grant")]
+    #[arg(long, value_name = "-", group = "grant")]
     refresh_token: Option<String>,
     /// Print the address to open, and read the redirected address or the code from stdin
     #[arg(long, group = "grant")]
@@ -84,6 +87,7 @@ struct Run<'a> {
     /// Where pending logins are.
     logins: PathBuf,
     scopes: Vec<String>,
+    keep: Keep,
 }
 
 /// Runs the command.
@@ -92,70 +96,105 @@ struct Run<'a> {
 /// Why there is no token. A refused grant leaves what is stored as it was.
 pub fn run(context: &Context, args: &ObtainArgs) -> anyhow::Result<ExitCode> {
     let format = context.format(&[Format::Json, Format::Token, Format::Header, Format::Env, Format::None])?;
+    args.check_stdin_only()?;
     let settings = context.settings(Some(&args.application))?;
-    let key = context.key(&settings)?;
+    let key = context.key_or_account(&settings)?;
     let issuer = context.issuer(&settings, &key)?;
     let asked: Vec<String> = args.scope.iter().filter(|scope| !scope.is_empty()).cloned().collect();
     let scopes = if asked.is_empty() { issuer.settings().scopes.value.clone() } else { asked };
+    let issuer = issuer.asking_for(&scopes);
     let broker = context.broker(&settings);
-    let run = Run { context, args, key, issuer, broker, logins: settings.config_dir.join("logins"), scopes };
+    let keep = Keep { replace: args.replace, by_account: settings.by_account };
+    let run = Run { context, args, key, issuer, broker, logins: settings.config_dir.join("logins"), scopes, keep };
     let wanted = Wanted { scopes: run.scopes.clone(), short_lived: args.short_lived };
-    let outcome = if args.device {
-        device::obtain(&run, &wanted)?
-    } else {
-        let Some(grant) = run.grant()? else {
-            return Ok(ExitCode::SUCCESS);
-        };
-        let obtained = run.broker.obtain(&run.key, &run.issuer, &grant, &wanted, args.replace);
-        let outcome = ops::runtime()?.block_on(obtained)?;
-        if matches!(grant, Grant::Code { .. }) {
-            Pending::forget(&run.logins, &run.key);
+    let outcome = match run.way()? {
+        Way::Done => return Ok(ExitCode::SUCCESS),
+        Way::Device => device::obtain(&run, &wanted)?,
+        Way::Browser => run.log_in(wanted)?,
+        Way::Grant(grant) => {
+            let obtained = run.broker.obtain(&run.key, &run.issuer, &grant, &wanted, run.keep);
+            let outcome = ops::runtime()?.block_on(obtained)?;
+            if matches!(grant, Grant::Code { .. }) {
+                Pending::forget(&run.logins, &run.key);
+            }
+            outcome
         }
-        outcome
     };
     let kind = run.issuer.settings().kind;
-    if let Some(text) = render(&run.key, kind, &outcome, format.unwrap_or(Format::Json), Json::Response)? {
+    if let Some(text) = render(&outcome.key, kind, &outcome, format.unwrap_or(Format::Json), Json::Response)? {
         context.printer.line(&text)?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
+/// How the token is had.
+enum Way {
+    /// With this grant.
+    Grant(Grant),
+    /// By a login whose browser comes back by itself.
+    Browser,
+    /// By a code that is entered on another device.
+    Device,
+    /// It is not: all there was to do is done.
+    Done,
+}
+
+impl ObtainArgs {
+    /// Refuses a token on the command line, without repeating it as a parser would.
+    fn check_stdin_only(&self) -> Result<(), Usage> {
+        let options = [("--refresh-token", &self.refresh_token), ("--migration-token", &self.migration_token)];
+        match options.into_iter().find(|(_, given)| given.as_deref().is_some_and(|given| given != "-")) {
+            Some((name, _)) => Err(Usage::new(format!(
+                "{name} takes - only, and reads the token from stdin: everyone on this machine can read a command line"
+            ))
+            .hint(format!("tokman obtain {name} - < file"))),
+            None => Ok(()),
+        }
+    }
+}
+
 impl Run<'_> {
-    /// The grant that the options name; `None` where all there was to do is done.
-    fn grant(&self) -> anyhow::Result<Option<Grant>> {
+    /// The way that the options name.
+    fn way(&self) -> anyhow::Result<Way> {
         let args = self.args;
         if args.print_url {
             let (address, pending) = self.begin()?;
             pending.save(&self.logins, &self.key)?;
             self.context.printer.essential(address.as_str())?;
-            return Ok(None);
+            return Ok(Way::Done);
         }
         if args.no_browser {
-            return self.ask_for_redirect().map(Some);
+            return self.ask_for_redirect().map(Way::Grant);
+        }
+        if args.device {
+            return Ok(Way::Device);
         }
         if let Some(code) = &args.code {
-            return self.code(code).map(Some);
+            return self.code(code).map(Way::Grant);
         }
         if args.refresh_token.is_some() {
-            return Ok(Some(Grant::Refresh { refresh_token: self.read_stdin("refresh token")? }));
+            let refresh_token = self.read_stdin("refresh token")?;
+            return Ok(Way::Grant(Grant::Refresh { refresh_token }));
         }
         if args.migration_token.is_some() {
-            return Ok(Some(Grant::Migration { access_token: self.read_stdin("access token")? }));
+            let access_token = self.read_stdin("access token")?;
+            return Ok(Way::Grant(Grant::Migration { access_token }));
         }
         if args.client_credentials || self.issuer.mints() {
-            return Ok(Some(Grant::ClientCredentials { account: None }));
+            return Ok(Way::Grant(Grant::ClientCredentials { account: None }));
         }
         if io::stdin().is_terminal() && io::stderr().is_terminal() {
-            return self.ask_for_redirect().map(Some);
+            return Ok(Way::Browser);
         }
         Err(Usage::new("there is no terminal for a login, and no option names a grant")
             .hint(format!("tokman obtain --provider {} --refresh-token - < file, or --code CODE, --client-credentials, --migration-token -", self.key.provider))
             .into())
     }
 
-    fn begin(&self) -> anyhow::Result<(Url, Pending)> {
+    /// Where the browser goes after the login.
+    fn redirect_uri(&self) -> anyhow::Result<Url> {
         let configured = self.issuer.settings().redirect_uri.as_ref().map(|setting| setting.value.clone());
-        let redirect_uri = match (&self.args.redirect_uri, configured) {
+        Ok(match (&self.args.redirect_uri, configured) {
             (Some(text), _) => {
                 provider::redirect_uri(text).map_err(|why| Usage::new(format!("--redirect-uri {why}")))?
             }
@@ -165,9 +204,42 @@ impl Run<'_> {
                 Url::parse(&format!("http://127.0.0.1:{}/callback", self.args.port))?
             }
             (None, None) => Url::parse(&format!("http://localhost:{}/callback", self.args.port))?,
-        };
+        })
+    }
+
+    fn begin(&self) -> anyhow::Result<(Url, Pending)> {
+        let redirect_uri = self.redirect_uri()?;
         let begun = self.broker.begin_login(&self.issuer, redirect_uri, self.scopes.clone());
         Ok(ops::runtime()?.block_on(begun)?)
+    }
+
+    /// Logs in with the browser coming back by itself, or with what is pasted, whichever is first.
+    fn log_in(&self, wanted: Wanted) -> anyhow::Result<ops::Outcome> {
+        let request = LoginRequest { redirect_uri: self.redirect_uri()?, wanted, keep: self.keep };
+        let printer = &self.context.printer;
+        let announce = |login: &Announcement| {
+            let opened = login.listens && !env::has_no_browser() && browser::open(&login.address);
+            let what = if opened {
+                "Your browser opens this address; consent there"
+            } else {
+                "Open this address in a browser and consent"
+            };
+            printer.ask(&format!("{what}:\n\n  {}\n", login.address));
+            let waits =
+                if login.listens { "Waiting for the browser to come back to" } else { "The browser then goes to" };
+            printer.ask(&format!(
+                "{waits} {}. If it cannot, paste the address it shows, or the code:",
+                login.redirect_uri
+            ));
+            let (sender, receiver) = oneshot::channel();
+            // Ends with the process: a read of the terminal cannot be called off.
+            std::thread::spawn(move || {
+                read_line(&io::stdin()).ok().filter(|line| !line.is_empty()).map(|line| sender.send(line))
+            });
+            receiver
+        };
+        let login = self.broker.login(&self.key, &self.issuer, request, announce);
+        Ok(ops::runtime()?.block_on(login)?)
     }
 
     /// Shows the address and waits for what the browser ends at.
@@ -175,8 +247,8 @@ impl Run<'_> {
         let (address, pending) = self.begin()?;
         // Not silenced by --quiet: without it nothing goes on.
         let printer = &self.context.printer;
-        printer.complain(&format!("Open this address in a browser and consent:\n\n  {address}\n"));
-        printer.complain(&format!(
+        printer.ask(&format!("Open this address in a browser and consent:\n\n  {address}\n"));
+        printer.ask(&format!(
             "The browser then goes to {}, which need not load. Paste the address it shows, or the code:",
             pending.redirect_uri
         ));

@@ -44,7 +44,8 @@ pub fn run(context: &Context, args: RefreshArgs) -> anyhow::Result<ExitCode> {
     let issuer = context.issuer(&settings, &key)?;
     let broker = context.broker(&settings);
     let demand = if args.force { Demand::NewOfOurOwn } else { Demand::New };
-    let scopes = args.scope.into_iter().filter(|scope| !scope.is_empty()).collect();
+    let scopes: Vec<String> = args.scope.into_iter().filter(|scope| !scope.is_empty()).collect();
+    let issuer = issuer.asking_for(&scopes);
     let how = How::Refresh(Wanted { scopes, short_lived: args.short_lived });
     let outcome = ops::runtime()?.block_on(broker.fresh(&key, &issuer, demand, how))?;
     let kind = issuer.settings().kind;

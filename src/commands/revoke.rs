@@ -77,7 +77,7 @@ fn confirm(context: &Context, key: &Key, what: &Revocation) -> anyhow::Result<()
         Revocation::Merchant(merchant) => format!("merchant {}", crate::model::text::escape(merchant, 60)),
         _ => format!("the merchant of {key}"),
     };
-    context.printer.complain(&format!(
+    context.printer.ask(&format!(
         "This ends every token that {whose} granted to this application, on every device. Revoke? [y/N]"
     ));
     let mut answer = String::new();

@@ -12,6 +12,12 @@ use crate::config::{ConfigError, ProviderSettings, config_file, paths};
 use crate::env;
 use crate::model::{Key, NameError, ProfileName, ProviderName};
 
+/// The profile that stands for "named after whoever answers".
+const BY_ACCOUNT: &str = "@account";
+
+/// The profile that stands in for a name that only the answer tells. Two logins of that sort take turns.
+const UNNAMED: &str = "account.pending";
+
 /// How long a printed token must still live where nobody says otherwise.
 const MIN_TTL: Duration = Duration::from_secs(60);
 
@@ -57,6 +63,8 @@ pub struct Settings {
     pub provider: Option<Setting<ProviderName>>,
     /// The profile.
     pub profile: Setting<ProfileName>,
+    /// Whether the profile is to be named after the account that answers: `--profile @account`.
+    pub by_account: bool,
     /// How long a printed token must still live.
     pub min_ttl: Setting<Duration>,
     options: Options,
@@ -83,8 +91,10 @@ impl Settings {
         .map(|setting| setting.parse(|name| name.parse().map_err(|error: NameError| error.to_string())))
         .transpose()?;
         let profile = first([option("--profile", options.profile.clone()), from_env(env::PROFILE)])
-            .unwrap_or_else(|| Setting::new("default".to_owned(), Origin::Default))
-            .parse(|name| name.parse().map_err(|error: NameError| error.to_string()))?;
+            .unwrap_or_else(|| Setting::new("default".to_owned(), Origin::Default));
+        let by_account = profile.value == BY_ACCOUNT;
+        let profile = if by_account { Setting::new(UNNAMED.to_owned(), profile.origin) } else { profile };
+        let profile = profile.parse(|name| name.parse().map_err(|error: NameError| error.to_string()))?;
         let store = first([
             option("--store", options.store.clone()),
             from_env(env::STORE),
@@ -99,14 +109,27 @@ impl Settings {
         let store = store.parse(|url| store_url(&url, &config_dir))?;
         let min_ttl = in_file("[defaults] min_ttl", file.defaults.min_ttl)
             .unwrap_or(Setting { value: MIN_TTL, origin: Origin::Default });
-        Ok(Self { config_dir, store, provider, profile, min_ttl, options, file })
+        Ok(Self { config_dir, store, provider, profile, by_account, min_ttl, options, file })
     }
 
     /// The key that the command is about.
     ///
     /// # Errors
-    /// [`ConfigError::NoProvider`] where no provider was named.
+    /// [`ConfigError::NoProvider`] where no provider was named; a profile that only the answer names.
     pub fn key(&self) -> Result<Key, ConfigError> {
+        if self.by_account {
+            return Err(ConfigError::Usage(format!(
+                "--profile {BY_ACCOUNT} names a profile after the account that answers: only 'obtain' takes it"
+            )));
+        }
+        self.key_or_account()
+    }
+
+    /// The key that an answer is stored under; with [`Settings::by_account`] the one that stands in until it is there.
+    ///
+    /// # Errors
+    /// [`ConfigError::NoProvider`] where no provider was named.
+    pub fn key_or_account(&self) -> Result<Key, ConfigError> {
         let provider = self.provider.as_ref().ok_or(ConfigError::NoProvider)?.value.clone();
         Ok(Key { provider, profile: self.profile.value.clone() })
     }

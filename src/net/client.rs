@@ -65,7 +65,7 @@ impl Client {
             let limit = if retries.could_replay() { left / 2 } else { left };
             let (ending, asked, outcome) = match attempt(client, request, &host, limit).await {
                 Ok(response) => {
-                    log::debug!("< {}", trace::response(&response));
+                    log::debug!("< {}", trace::response(&response, request));
                     let asked = retry_after(response.headers(), self.clock.now());
                     (
                         Ending::of_status(response.status()),

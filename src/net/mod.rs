@@ -2,6 +2,7 @@
 //! no provider; what it logs is on an allow-list.
 
 pub mod client;
+pub mod loopback;
 pub mod retry;
 mod tls;
 pub mod trace;

@@ -1,10 +1,12 @@
 //! What `-vv` shows of requests and answers. An allow-list: a member that is not on it shows its name only.
 
 use bytes::Bytes;
+use http::header::AUTHORIZATION;
 use http::{HeaderMap, Request, Response};
 use serde_json::Value;
 
 use crate::model::text::escape;
+use crate::model::{Secret, ServerText};
 
 /// Members whose values are never secret.
 const OPEN_MEMBERS: [&str; 24] = [
@@ -57,55 +59,93 @@ pub fn request(request: &Request<Bytes>) -> String {
         uri.scheme_str().unwrap_or_default(),
         uri.authority().map_or("", http::uri::Authority::as_str),
         uri.path(),
-        headers(request.headers()),
-        body(request.body(), true),
+        headers(request.headers(), &[]),
+        body(request.body(), true, &[]),
     )
 }
 
-/// An answer in a few words: status, open headers, members.
+/// An answer in a few words: status, open headers, members. What it repeats of the request's secrets is masked.
 #[must_use]
-pub fn response(response: &Response<Bytes>) -> String {
-    format!("{} {} {}", response.status().as_u16(), headers(response.headers()), body(response.body(), false))
+pub fn response(response: &Response<Bytes>, request: &Request<Bytes>) -> String {
+    let sent = secrets_of(request);
+    format!(
+        "{} {} {}",
+        response.status().as_u16(),
+        headers(response.headers(), &sent),
+        body(response.body(), false, &sent)
+    )
 }
 
-fn headers(headers: &HeaderMap) -> String {
+/// What [`request`] hides of a request.
+fn secrets_of(request: &Request<Bytes>) -> Vec<Secret> {
+    fn collect(value: &Value, open: bool, found: &mut Vec<Secret>) {
+        match value {
+            Value::Object(members) => {
+                members.iter().for_each(|(name, value)| collect(value, is_open(name, true), found));
+            }
+            Value::Array(items) => items.iter().for_each(|item| collect(item, open, found)),
+            Value::String(text) if !open => found.push(Secret::new(text.as_str())),
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    if let Ok(value) = serde_json::from_slice(request.body()) {
+        collect(&value, false, &mut found);
+    }
+    let credentials = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    found.extend(credentials.and_then(|text| text.split_whitespace().last()).map(Secret::new));
+    found
+}
+
+fn headers(headers: &HeaderMap, sent: &[Secret]) -> String {
     let shown: Vec<String> = headers
         .iter()
         .map(|(name, value)| match value.to_str() {
-            Ok(text) if OPEN_HEADERS.contains(&name.as_str()) => format!("{name}: {}", escape(text, 80)),
+            Ok(text) if OPEN_HEADERS.contains(&name.as_str()) => format!("{name}: {}", masked(text, sent, 80)),
             _ => format!("{name}: ***"),
         })
         .collect();
     format!("[{}]", shown.join(", "))
 }
 
-fn body(body: &Bytes, ours: bool) -> String {
+fn body(body: &Bytes, ours: bool, sent: &[Secret]) -> String {
     match serde_json::from_slice::<Value>(body) {
-        Ok(value) => redact(&value, ours).to_string(),
+        Ok(value) => redact(&value, ours, sent).to_string(),
         Err(_) => format!("({} bytes)", body.len()),
     }
 }
 
-/// Keeps the shape and the open values. A request's `code` is an authorization code; an error's is a word.
-fn redact(value: &Value, ours: bool) -> Value {
+/// A request's `code` is an authorization code; an error's is a word.
+fn is_open(name: &str, ours: bool) -> bool {
+    OPEN_MEMBERS.contains(&name) && !(ours && name == "code")
+}
+
+/// Text of a server without what it repeats of ours, then cut.
+fn masked(text: &str, sent: &[Secret], max: usize) -> String {
+    let mut text = ServerText::new(text);
+    text.mask(sent);
+    escape(text.as_received(), max)
+}
+
+/// Keeps the shape and the open values.
+fn redact(value: &Value, ours: bool, sent: &[Secret]) -> Value {
+    let Value::Object(members) = value else {
+        return show(value, false, ours, sent);
+    };
+    let shown = members.iter().map(|(name, value)| {
+        let shown = show(value, is_open(name, ours), ours, sent);
+        (masked(name, sent, 60), shown)
+    });
+    shown.collect()
+}
+
+/// A value as it is where it is open, else what it consists of.
+fn show(value: &Value, open: bool, ours: bool, sent: &[Secret]) -> Value {
     match value {
-        Value::Object(members) => members
-            .iter()
-            .map(|(name, value)| {
-                let open = OPEN_MEMBERS.contains(&name.as_str()) && !(ours && name == "code");
-                let shown = match value {
-                    Value::Object(_) => redact(value, ours),
-                    Value::Array(items) if !open || items.iter().any(Value::is_object) => {
-                        items.iter().map(|item| redact(item, ours)).collect()
-                    }
-                    Value::String(text) if open => Value::from(escape(text, 120)),
-                    Value::Bool(_) | Value::Number(_) | Value::Null | Value::Array(_) if open => value.clone(),
-                    _ => Value::from("***"),
-                };
-                (escape(name, 60), shown)
-            })
-            .collect(),
-        Value::Array(items) => items.iter().map(|item| redact(item, ours)).collect(),
+        Value::Object(_) => redact(value, ours, sent),
+        Value::Array(items) => items.iter().map(|item| show(item, open, ours, sent)).collect(),
+        Value::String(text) if open => Value::from(masked(text, sent, 120)),
+        Value::Bool(_) | Value::Number(_) | Value::Null if open => value.clone(),
         _ => Value::from("***"),
     }
 }
@@ -130,7 +170,20 @@ mod tests {
 
         let came = Response::builder().status(401).header("set-cookie", "canary");
         let came = came.body(Bytes::from_static(br#"{"errors":[{"code":"UNAUTHORIZED","detail":"canary"}]}"#)).unwrap();
-        let shown = response(&came);
+        let shown = response(&came, &sent);
         assert!(!shown.contains("canary") && shown.contains("UNAUTHORIZED"), "{shown}");
+    }
+
+    #[test]
+    fn masks_what_an_answer_repeats_of_the_request() {
+        let sent = Request::post("https://example.com/")
+            .header("authorization", "Bearer canary-token")
+            .body(Bytes::from_static(br#"{"refresh_token":"canary-refresh","scopes":["READ"]}"#))
+            .unwrap();
+        let said = format!("{}canary-refresh canary-token READ", "x".repeat(70));
+        let body = serde_json::json!({"code": said, "error": [said], &*said: {"type": said}}).to_string();
+        let came = Response::builder().header("server", &said).body(Bytes::from(body)).unwrap();
+        let shown = response(&came, &sent);
+        assert!(!shown.contains("canary") && shown.contains("READ"), "{shown}");
     }
 }

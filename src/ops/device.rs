@@ -6,6 +6,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::model::{Grant, Key};
 use crate::ops::history::{Action, Event};
+use crate::ops::obtain::Keep;
 use crate::ops::{Broker, Error, Issuer, Outcome};
 use crate::provider::oauth2::device::{self, Poll};
 use crate::provider::{DeviceAuthorization, Wanted};
@@ -36,23 +37,22 @@ impl Broker {
         issuer: &Issuer,
         authorization: &DeviceAuthorization,
         wanted: &Wanted,
-        replace: bool,
+        keep: Keep,
     ) -> Result<Outcome, Error> {
         let began = self.clock.now();
-        let event = || Event::new(key, Action::Obtain, (began, self.clock.now()));
         let grant = Grant::Device { device_code: authorization.device_code.clone() };
         let start = Instant::now();
         let mut pace = Pace::new(authorization);
         while let Some(wait) = pace.next(start.elapsed()) {
             sleep(wait).await;
-            let attempt = self.attempt(key, issuer, &grant, wanted, replace).await?;
+            let attempt = self.attempt(key, issuer, &grant, wanted, keep).await?;
             match &attempt.result {
                 Err(error) if pace.goes_on_after(error) => log::info!("{key}: {error}"),
-                _ => return self.conclude(event(), attempt),
+                _ => return self.conclude(key, began, attempt),
             }
         }
         let result = Err(Error::from(device::expired()));
-        self.write_down(event(), None, &result);
+        self.write_down(Event::new(key, Action::Obtain, (began, self.clock.now())), None, &result);
         self.tell_hooks();
         result
     }

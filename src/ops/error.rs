@@ -4,11 +4,13 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 use thiserror::Error;
+use url::Url;
 
 use crate::config::ConfigError;
 use crate::fsutil::FsError;
-use crate::model::Key;
+use crate::model::{Key, ProviderName};
 use crate::net::NetError;
+use crate::net::loopback::ListenError;
 use crate::provider::{Need, ProviderError, RefusalClass};
 use crate::store::{Failure, StoreError};
 
@@ -144,6 +146,25 @@ pub enum Error {
         /// Where the new record is.
         rescue: PathBuf,
     },
+    /// The browser cannot come back: nobody listens.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The browser did not come back.
+    #[error("the browser did not come back to {redirect_uri} within five minutes")]
+    LoginTimedOut {
+        /// At whom the login was.
+        provider: ProviderName,
+        /// Where it should have come back to.
+        redirect_uri: Url,
+    },
+    /// The profile was to be named after the account, and the answer names none that could be a profile's name.
+    #[error("the answer of {} names no account to call the profile after; its token is in {}", key.provider, rescue.display())]
+    NoAccount {
+        /// The key that the rescued record is of.
+        key: Key,
+        /// Where the record is.
+        rescue: PathBuf,
+    },
     /// A login that does not fit: an address of another login, none pending, too old.
     #[error("{0}")]
     Login(String),
@@ -163,12 +184,14 @@ impl Error {
             Error::Config(error) => of_config(error),
             Error::Provider(error) => of_provider(error),
             Error::Store(error) => of_store(error),
-            Error::Net(crate::net::NetError::Setup(_)) | Error::Bound { .. } => Code::Config,
+            Error::Net(crate::net::NetError::Setup(_)) | Error::Bound { .. } | Error::Listen(_) => Code::Config,
             Error::Shared { failure } if failure.class == Code::Rejected.name() => Code::Rejected,
             Error::Net(_) | Error::TooOld { .. } | Error::Shared { .. } => Code::TryAgain,
             Error::NotFound { .. } => Code::NotFound,
-            Error::NeedsLogin { .. } => Code::NeedsLogin,
-            Error::NotSaved { .. } | Error::Lost { .. } | Error::OtherAccount { .. } => Code::NotSaved,
+            Error::NeedsLogin { .. } | Error::LoginTimedOut { .. } => Code::NeedsLogin,
+            Error::NotSaved { .. } | Error::Lost { .. } | Error::OtherAccount { .. } | Error::NoAccount { .. } => {
+                Code::NotSaved
+            }
             Error::Login(_) | Error::Rescue(_) => Code::Usage,
             Error::System(_) => Code::Internal,
         }

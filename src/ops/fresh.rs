@@ -10,7 +10,7 @@ use crate::model::{Freshness, GrantType, Key, Kind, Response, Secret, Token};
 use crate::ops::exchange::next_record;
 use crate::ops::history::{Action, Event};
 use crate::ops::{Broker, Error, Issuer, Outcome, Source};
-use crate::provider::{Provider, ProviderError, RefusalClass, Wanted};
+use crate::provider::{Exchange, Provider, ProviderError, RefusalClass, Wanted};
 use crate::store::{Failure, InFlight, Lease, Record, StoreError};
 
 /// Which token will do.
@@ -61,7 +61,7 @@ impl Broker {
         };
         issuer.check(key, &record)?;
         let will_do = !record.in_flight && satisfies(&record, Demand::Valid(ttl), self.clock.now(), None);
-        Ok(will_do.then(|| outcome(record, Source::Stored)))
+        Ok(will_do.then(|| outcome(key, record, Source::Stored)))
     }
 
     /// The stored token of a consumer that must never spend a refresh token.
@@ -73,7 +73,7 @@ impl Broker {
         issuer.check(key, &record)?;
         let now = self.clock.now();
         if satisfies(&record, Demand::Valid(ttl), now, None) {
-            return Ok(outcome(record, Source::Stored));
+            return Ok(outcome(key, record, Source::Stored));
         }
         let state = match record.freshness(now, ttl) {
             Freshness::Expired => "has expired",
@@ -99,7 +99,7 @@ impl Broker {
             if satisfies(record, demand, started, None) {
                 let doubted = record.in_flight && self.is_abandoned(key).await;
                 if !doubted {
-                    return Ok(outcome(record.clone(), Source::Stored));
+                    return Ok(outcome(key, record.clone(), Source::Stored));
                 }
             }
             refuse_dead(key, record)?;
@@ -111,7 +111,7 @@ impl Broker {
         self.tell_hooks();
         match result {
             Ok(outcome) => Ok(outcome),
-            Err(error) => self.fall_back(record, demand, error),
+            Err(error) => self.fall_back(key, record, demand, error),
         }
     }
 
@@ -144,7 +144,7 @@ impl Broker {
                     lease.release(reservation).await?;
                 }
                 log::info!("{key}: the stored token will do");
-                return Ok(outcome(record.clone(), Source::OtherProcess));
+                return Ok(outcome(key, record.clone(), Source::OtherProcess));
             }
             refuse_dead(key, record)?;
         }
@@ -245,63 +245,53 @@ impl Broker {
             }
         };
         let spent = record.and_then(|record| record.token.refresh.clone());
+        let plan = |provider: &dyn Provider| plan(provider).map(Exchange::or_refresh_token);
         let asked = self.exchange(key, issuer, lease, spent.as_ref(), plan).await;
         match asked {
-            Ok((token, reservation, sent_at)) => {
+            Ok((Ok(token), reservation, sent_at)) => {
                 let minted = Some(GrantType::ClientCredentials.to_string());
                 let grant = record.map_or(minted, |record| record.grant.clone());
                 let next = next_record(record, token, grant, issuer, sent_at);
                 self.store_or_rescue(key, lease, reservation, &next).await?;
-                Ok(outcome(next, Source::Provider))
+                Ok(outcome(key, next, Source::Provider))
             }
+            Ok((Err((refresh, error)), held, sent_at)) => match record {
+                Some(record) if matches!(how, How::Refresh(_)) => {
+                    let token = Token { refresh: Some(refresh), ..record.token.clone() };
+                    let next = next_record(Some(record), token, record.grant.clone(), issuer, sent_at);
+                    let kept = Record { refreshed_at: record.refreshed_at, ..next };
+                    self.store_or_rescue(key, lease, held, &kept).await?;
+                    Err(error.into())
+                }
+                _ => {
+                    held.release(lease).await;
+                    Err(error.into())
+                }
+            },
             // A refused renewal says nothing about the refresh token.
             Err(error) if matches!(how, How::Renew) => Err(error),
-            Err(error) => Err(self.after_refusal(key, issuer, lease, record, error).await),
+            Err(error) => Err(self.after_refusal(key, lease, record, error).await),
         }
     }
 
     /// What a refusal does to the record: a grant that the provider called dead is marked, if it is still the one that
-    /// was refused; a refresh token in an answer that is no use otherwise is kept.
-    async fn after_refusal(
-        &self,
-        key: &Key,
-        issuer: &Issuer,
-        lease: &mut dyn Lease,
-        record: Option<&Record>,
-        error: Error,
-    ) -> Error {
-        let Error::Provider(refusal) = &error else {
+    /// was refused.
+    async fn after_refusal(&self, key: &Key, lease: &mut dyn Lease, record: Option<&Record>, error: Error) -> Error {
+        // Client credentials have no grant that could die: the next run may ask again.
+        let Some(record) = record.filter(|record| record.token.refresh.is_some() && is_dead(&error)) else {
             return error;
         };
-        let Some(record) = record else {
-            return error;
+        // Only if the store still holds the token that was refused: a newer one may be good.
+        let dead = match lease.get().await {
+            Ok(Some(stored)) if stored.token.refresh == record.token.refresh => {
+                Record { needs_login: Some(self.clock.now()), generation: stored.generation + 1, ..stored }
+            }
+            _ => return error,
         };
-        let now = self.clock.now();
-        let changed = if refusal.class() == Some(RefusalClass::GrantDead) {
-            // Only if the store still holds the token that was refused: a newer one may be good.
-            match lease.get().await {
-                Ok(Some(stored)) if stored.token.refresh == record.token.refresh => {
-                    Record { needs_login: Some(now), generation: stored.generation + 1, ..stored }
-                }
-                _ => return error,
-            }
-        } else if let ProviderError::Unusable { refresh: Some(refresh), .. } = refusal {
-            let token = Token { refresh: Some(refresh.clone()), ..record.token.clone() };
-            let grant = record.grant.clone();
-            Record { refreshed_at: record.refreshed_at, ..next_record(Some(record), token, grant, issuer, now) }
-        } else {
-            return error;
-        };
-        match self.put(key, lease, &changed).await {
-            Ok(()) => error,
-            Err(not_stored @ (Error::NotSaved { .. } | Error::Lost { .. })) if changed.needs_login.is_none() => {
-                not_stored
-            }
-            Err(not_stored) => {
-                log::warn!("{key}: cannot note that the grant is dead: {not_stored}");
-                error
-            }
+        if let Err(not_stored) = self.put(key, lease, &dead).await {
+            log::warn!("{key}: cannot note that the grant is dead: {not_stored}");
         }
+        error
     }
 
     /// After waiting for the lease in vain: whoever has it may have stored a token meanwhile.
@@ -314,14 +304,14 @@ impl Broker {
     ) -> Result<Outcome, Error> {
         match self.store.get(key).await? {
             Some(record) if satisfies(&record, demand, self.clock.now(), Some(before)) => {
-                Ok(outcome(record, Source::OtherProcess))
+                Ok(outcome(key, record, Source::OtherProcess))
             }
             _ => Err(busy.into()),
         }
     }
 
     /// The old token outlives a failure that will pass, and a store that cannot be written: that needs no new one.
-    fn fall_back(&self, record: Option<Record>, demand: Demand, error: Error) -> Result<Outcome, Error> {
+    fn fall_back(&self, key: &Key, record: Option<Record>, demand: Demand, error: Error) -> Result<Outcome, Error> {
         let Some(record) = record.filter(|_| matches!(demand, Demand::Valid(_))) else {
             return Err(error);
         };
@@ -338,7 +328,7 @@ impl Broker {
             return Err(error);
         }
         let warning = format!("no new token could be had, the stored one still works: {error}");
-        Ok(Outcome { warning: Some(warning), ..outcome(record, Source::Stored) })
+        Ok(Outcome { warning: Some(warning), ..outcome(key, record, Source::Stored) })
     }
 }
 
@@ -347,7 +337,9 @@ fn satisfies(record: &Record, demand: Demand, now: Timestamp, before: Option<&Be
     match demand {
         Demand::Valid(ttl) => matches!(record.freshness(now, ttl), Freshness::Fresh | Freshness::Unknown),
         Demand::New => before.is_some_and(|before| {
-            let changed = before.generation.is_none_or(|generation| record.generation > generation);
+            // An answer that a dead process left behind may have been there for long.
+            let changed = before.generation.is_none_or(|generation| record.generation > generation)
+                && record.freshness(now, Duration::ZERO) != Freshness::Expired;
             // Not one "of the future": that is a clock that jumped, not another process.
             let since = record.refreshed_at.is_some_and(|at| at >= before.started && at <= now);
             record.needs_login.is_none() && (changed || since)
@@ -375,8 +367,8 @@ fn refuse_dead(key: &Key, record: &Record) -> Result<(), Error> {
     }
 }
 
-fn outcome(record: Record, source: Source) -> Outcome {
-    Outcome { response: record.token.response.clone(), record, source, warning: None }
+fn outcome(key: &Key, record: Record, source: Source) -> Outcome {
+    Outcome { key: key.clone(), response: record.token.response.clone(), record, source, warning: None }
 }
 
 /// A refresh token from the environment, for a key that nothing is stored for. An app that mints its tokens has no use

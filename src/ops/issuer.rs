@@ -17,6 +17,8 @@ pub struct Issuer {
     settings: ProviderSettings,
     /// OAuth 2.0: what the issuer says of itself, once it is known.
     metadata: Mutex<Option<Known>>,
+    /// Scopes that are going to be asked for.
+    scopes: Vec<String>,
 }
 
 /// What an issuer says of itself.
@@ -31,7 +33,13 @@ impl Issuer {
     /// The issuer of these settings; nothing is fetched yet.
     #[must_use]
     pub const fn new(settings: ProviderSettings) -> Self {
-        Self { settings, metadata: Mutex::new(None) }
+        Self { settings, metadata: Mutex::new(None), scopes: Vec::new() }
+    }
+
+    /// The same for a request of these scopes: what looks wrong about them is warned about.
+    #[must_use]
+    pub fn asking_for(self, scopes: &[String]) -> Self {
+        Self { scopes: scopes.to_vec(), ..self }
     }
 
     /// The settings.
@@ -224,7 +232,7 @@ impl Providers<'_> {
     fn open(&mut self, secret: Option<Secret>) -> Result<Box<dyn Provider>, Error> {
         self.secret = secret;
         let provider = self.again()?;
-        for warning in provider.warnings() {
+        for warning in provider.warnings().into_iter().chain(provider.scope_warnings(&self.issuer.scopes)) {
             log::warn!("{}: {warning}", provider.name());
         }
         Ok(provider)

@@ -114,7 +114,11 @@ impl Pending {
             .map_err(|error| issuer.explain(error))
     }
 
-    fn check_redirect(&self, text: &str) -> Result<Redirect, Error> {
+    /// The query of a redirected address, if the address is the one that this login ends at.
+    ///
+    /// # Errors
+    /// [`Error::Login`]: another place, another state, a parameter twice.
+    pub(super) fn check_redirect(&self, text: &str) -> Result<Redirect, Error> {
         let refuse = |why: &str| Err(Error::Login(format!("this is not the address that the login ends at: {why}")));
         let Ok(address) = Url::parse(text) else {
             return refuse("it cannot be read as an address");

@@ -1,5 +1,7 @@
 //! What tokman does: keeps tokens fresh, obtains and ends them. No flags, no printing.
 
+pub mod browser;
+pub mod browser_login;
 pub mod device;
 pub mod discovery;
 pub mod doctor;
@@ -12,6 +14,7 @@ pub mod inspect;
 pub mod issuer;
 pub mod login;
 pub mod obtain;
+pub mod page;
 pub mod rescue;
 pub mod revoke;
 pub mod signals;
@@ -33,6 +36,8 @@ use crate::store::{Record, TokenStore};
 /// What an operation ended with.
 #[derive(Debug)]
 pub struct Outcome {
+    /// The key that it is stored under.
+    pub key: Key,
     /// The record as it is stored now.
     pub record: Record,
     /// The provider's answer as it came; for a token that was there already, the answer it came with.

@@ -1,11 +1,22 @@
 //! The first token of a key: a grant handed in, the answer stored.
 
-use crate::model::{Freshness, Grant, Key};
+use jiff::Timestamp;
+
+use crate::model::{Freshness, Grant, Key, ProfileName};
 use crate::ops::exchange::next_record;
 use crate::ops::history::{Action, Event};
 use crate::ops::{Broker, Error, Issuer, Outcome, Source, rescue};
 use crate::provider::Wanted;
 use crate::store::{Lease, Record, StoreError};
+
+/// How an obtained token is kept.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Keep {
+    /// Overwrite a live token of another account.
+    pub replace: bool,
+    /// Name the profile after the account that answers; the key's own stands in until then.
+    pub by_account: bool,
+}
 
 /// A grant that was handed in.
 #[derive(Debug)]
@@ -17,29 +28,35 @@ pub(super) struct Attempt {
     pub(super) result: Result<Outcome, Error>,
 }
 
+fn obtained(key: &Key, record: Record) -> Outcome {
+    let response = record.token.response.clone();
+    Outcome { key: key.clone(), response, record, source: Source::Provider, warning: None }
+}
+
 impl Broker {
     /// Hands in a grant and stores what comes. The stored grant, if there is one, stays until the new one is there.
     ///
     /// # Errors
     /// A refused grant leaves the store as it was. A token of another account than the live one of this key is not
-    /// stored unless `replace`: it goes to a rescue file, [`Error::OtherAccount`].
+    /// stored unless [`Keep::replace`]: it goes to a rescue file, [`Error::OtherAccount`].
     pub async fn obtain(
         &self,
         key: &Key,
         issuer: &Issuer,
         grant: &Grant,
         wanted: &Wanted,
-        replace: bool,
+        keep: Keep,
     ) -> Result<Outcome, Error> {
         let began = self.clock.now();
-        let attempt = self.attempt(key, issuer, grant, wanted, replace).await?;
-        self.conclude(Event::new(key, Action::Obtain, (began, self.clock.now())), attempt)
+        let attempt = self.attempt(key, issuer, grant, wanted, keep).await?;
+        self.conclude(key, began, attempt)
     }
 
     /// Writes down how an attempt ended, and tells the hooks when its lease is gone.
-    pub(super) fn conclude(&self, event: Event, attempt: Attempt) -> Result<Outcome, Error> {
+    pub(super) fn conclude(&self, key: &Key, began: Timestamp, attempt: Attempt) -> Result<Outcome, Error> {
         let Attempt { lease, old, result } = attempt;
-        self.write_down(event, old.as_ref(), &result);
+        let stored_as = result.as_ref().map_or(key, |outcome| &outcome.key);
+        self.write_down(Event::new(stored_as, Action::Obtain, (began, self.clock.now())), old.as_ref(), &result);
         drop(lease);
         self.tell_hooks();
         result
@@ -52,7 +69,7 @@ impl Broker {
         issuer: &Issuer,
         grant: &Grant,
         wanted: &Wanted,
-        replace: bool,
+        keep: Keep,
     ) -> Result<Attempt, Error> {
         let mut lease = self.store.lease(key, self.lease_wait()).await?;
         // A record that cannot be read is not overwritten unasked: a grant may be in it.
@@ -63,13 +80,13 @@ impl Broker {
                 log::warn!("{key}: {error}");
                 None
             }
-            Err(error) if !replace => return Err(error.into()),
+            Err(error) if !keep.replace => return Err(error.into()),
             Err(error) => {
                 log::warn!("{key}: replacing a record that cannot be read: {error}");
                 None
             }
         };
-        let result = self.hand_in(key, issuer, lease.as_mut(), old.as_ref(), (grant, wanted, replace)).await;
+        let result = self.hand_in(key, issuer, lease.as_mut(), old.as_ref(), (grant, wanted, keep)).await;
         Ok(Attempt { lease, old, result })
     }
 
@@ -80,7 +97,7 @@ impl Broker {
         issuer: &Issuer,
         lease: &mut dyn Lease,
         old: Option<&Record>,
-        (grant, wanted, replace): (&Grant, &Wanted, bool),
+        (grant, wanted, keep): (&Grant, &Wanted, Keep),
     ) -> Result<Outcome, Error> {
         let spent = match grant {
             Grant::Refresh { refresh_token } => Some(refresh_token),
@@ -93,14 +110,45 @@ impl Broker {
         let grant = Some(grant.grant_type().to_string());
         // A new grant: its own beginning, but a later generation.
         let mut next = next_record(None, token, grant, issuer, sent_at);
+        if keep.by_account {
+            let stored = self.store_by_account(key, next).await;
+            held.release(lease).await;
+            return stored;
+        }
         next.generation = old.map_or(0, |old| old.generation) + 1;
-        if let Some((stored, new)) = old.filter(|_| !replace).and_then(|old| self.other_account(old, &next)) {
+        if let Some((stored, new)) = old.filter(|_| !keep.replace).and_then(|old| self.other_account(old, &next)) {
             let rescue = rescue::save(key, &next, self.clock.now())?;
             held.release(lease).await;
             return Err(Error::OtherAccount { key: key.clone(), stored, new, rescue });
         }
         self.store_or_rescue(key, lease, held, &next).await?;
-        Ok(Outcome { response: next.token.response.clone(), record: next, source: Source::Provider, warning: None })
+        Ok(obtained(key, next))
+    }
+
+    /// Stores a record under the name of its account. The account's own record is replaced: it is the same grant anew.
+    async fn store_by_account(&self, unnamed: &Key, mut next: Record) -> Result<Outcome, Error> {
+        let named = next.token.account.as_deref().and_then(|account| account.parse().ok());
+        let Some(profile) = named else {
+            let key = Key { provider: unnamed.provider.clone(), profile: ProfileName::default() };
+            let rescue = rescue::save(&key, &next, self.clock.now())?;
+            return Err(Error::NoAccount { key, rescue });
+        };
+        let key = Key { provider: unnamed.provider.clone(), profile };
+        let stored = async {
+            let mut lease = self.store.lease(&key, self.lease_wait()).await?;
+            let old = lease.get().await;
+            next.generation = old.ok().flatten().map_or(0, |old| old.generation) + 1;
+            let reservation = lease.reserve(None).await?;
+            lease.put(reservation, &next).await
+        };
+        let stored: Result<(), StoreError> = stored.await;
+        match stored {
+            Ok(()) => Ok(obtained(&key, next)),
+            Err(why) => {
+                let rescue = rescue::save(&key, &next, self.clock.now())?;
+                Err(Error::NotSaved { key, rescue, why })
+            }
+        }
     }
 
     /// Both accounts, where the stored token is alive and of another one.

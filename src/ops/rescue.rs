@@ -49,7 +49,7 @@ impl Broker {
             return Err(Error::Rescue(format!("there is no file {}", path.display())));
         };
         let began = self.clock.now();
-        let rescued = Record::parse(&bytes, key, path, None)?;
+        let rescued = Record::parse(&bytes, key, path, None).map_err(|error| Error::Rescue(error.to_string()))?;
         let mut lease = self.store.lease(key, self.lease_wait()).await?;
         let lease = lease.as_mut();
         let stored = match lease.get().await {

@@ -7,6 +7,7 @@ pub mod table;
 use std::io::{self, Write as _};
 
 use anstream::{AutoStream, ColorChoice};
+use serde_json::json;
 use thiserror::Error;
 
 /// Stdout took nothing more.
@@ -19,13 +20,14 @@ pub struct OutputError(#[source] io::Error);
 pub struct Printer {
     quiet: bool,
     color: ColorChoice,
+    json: bool,
 }
 
 impl Printer {
-    /// A printer; a quiet one prints only what a command is for.
+    /// A printer; a quiet one prints only what a command is for, and with `json` every line of stderr is an object.
     #[must_use]
-    pub const fn new(quiet: bool, color: ColorChoice) -> Self {
-        Self { quiet, color }
+    pub const fn new(quiet: bool, color: ColorChoice, json: bool) -> Self {
+        Self { quiet, color, json }
     }
 
     /// Prints what `--quiet` silences, with a line break.
@@ -65,11 +67,20 @@ impl Printer {
     /// Prints to stderr, for people; silenced by `--quiet`. Nobody is told when stderr takes nothing.
     pub fn note(&self, text: &str) {
         if !self.quiet {
+            self.ask(text);
+        }
+    }
+
+    /// Prints to stderr, also when quiet: what a person must answer before anything goes on.
+    pub fn ask(&self, text: &str) {
+        if self.json {
+            self.complain(&json!({ "level": "info", "message": text.trim() }).to_string());
+        } else {
             self.complain(text);
         }
     }
 
-    /// Prints to stderr, also when quiet: errors and the addresses that a person must open.
+    /// Prints to stderr as it is, also when quiet: errors.
     pub fn complain(&self, text: &str) {
         let mut err = AutoStream::new(io::stderr().lock(), self.color);
         let _ = err.write_all(text.as_bytes()).and_then(|()| err.write_all(b"\n"));

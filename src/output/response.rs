@@ -87,7 +87,7 @@ mod tests {
         let body = json!({ "access_token": access, "token_type": "bearer", "x": 1 }).to_string();
         let record = Record::parse(body.as_bytes(), &key, Path::new("f"), None).unwrap();
         let response = record.token.response.clone();
-        let outcome = Outcome { record, response, source: Source::Stored, warning: None };
+        let outcome = Outcome { key: key.clone(), record, response, source: Source::Stored, warning: None };
         render(&key, kind, &outcome, format, json).map(Option::unwrap_or_default)
     }
 

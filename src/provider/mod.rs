@@ -1,5 +1,5 @@
 //! Providers: from values to values. They build requests and read answers; they never send, store, print or look
-//! at a clock, so their tests are tables. Adding one takes one file and a line in [`open`].
+//! at a clock, so their tests are tables. Adding one takes one file and a line in [`open()`].
 
 mod answer;
 mod body;
@@ -71,6 +71,22 @@ impl<T> Exchange<T> {
         read: impl FnOnce(&HttpResponse, Timestamp) -> Result<T, ProviderError> + Send + 'static,
     ) -> Self {
         Self { request, replay, secrets, read: Box::new(read) }
+    }
+
+    /// The same exchange, but an answer that is no use except for the refresh token in it is read: there is a grant in
+    /// it to keep.
+    pub fn or_refresh_token(self) -> Exchange<Result<T, (Secret, ProviderError)>>
+    where
+        T: 'static,
+    {
+        let Self { request, replay, secrets, read } = self;
+        Exchange::new(request, replay, secrets, move |answer, sent| match read(answer, sent) {
+            Ok(value) => Ok(Ok(value)),
+            Err(ProviderError::Unusable { status, why, refresh: Some(refresh) }) => {
+                Ok(Err((refresh, ProviderError::Unusable { status, why, refresh: None })))
+            }
+            Err(error) => Err(error),
+        })
     }
 
     /// Takes the exchange apart: the request to send, and what reads the answer to it.
@@ -216,6 +232,11 @@ pub trait Provider: Send + Sync + Debug {
     /// What looks wrong about the application's settings, before anything is sent: an access token in place of the
     /// secret, a sandbox credential in production, an identifier that is no GUID. Never with a value in it.
     fn warnings(&self) -> Vec<String>;
+
+    /// What looks wrong about scopes that somebody is going to ask for.
+    fn scope_warnings(&self, _scopes: &[String]) -> Vec<String> {
+        Vec::new()
+    }
 
     /// Whether a login of this application carries a PKCE challenge.
     fn uses_pkce(&self) -> bool;

@@ -3,6 +3,7 @@
 
 mod refusal;
 mod reply;
+mod scopes;
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, header};
@@ -143,6 +144,10 @@ impl Provider for Square {
         warnings
     }
 
+    fn scope_warnings(&self, scopes: &[String]) -> Vec<String> {
+        scopes::warnings(scopes)
+    }
+
     fn uses_pkce(&self) -> bool {
         self.application.client_secret.is_none()
     }
@@ -246,10 +251,16 @@ impl Provider for Square {
     }
 
     fn revoke(&self, token: Option<&Token>, what: &Revocation) -> Result<Exchange<Reply>, ProviderError> {
-        let secret = self.secret(
-            "Square revokes only with the application secret: an application without one (PKCE) cannot revoke; the \
-             merchant can, in the Square Dashboard under App integrations",
-        )?;
+        let public = || ProviderError::Unsupported {
+            what: "Square revokes only with the application secret: an application without one (PKCE) cannot revoke; \
+                   the merchant can, in the Square Dashboard under App integrations"
+                .to_owned(),
+            hint: Some("configure the client secret, or forget the token locally with `tokman remove`".to_owned()),
+        };
+        let secret = match token {
+            Some(token) if self.is_pkce(token) => self.application.client_secret.as_ref().ok_or_else(public)?,
+            _ => self.secret("Square revokes only with the application secret")?,
+        };
         let mut body = Body::default();
         body.set("client_id", self.application.client_id.as_str());
         match (what, token) {
@@ -526,8 +537,10 @@ mod tests {
         assert_eq!(missing(public().refresh(&stored(), &plain).unwrap_err()), Need::ClientSecret);
         assert_eq!(missing(public().renew(&stored()).unwrap_err()), Need::ClientSecret);
         let error = public().revoke(Some(&stored()), &Revocation::Authorization).unwrap_err();
-        assert!(error.to_string().contains("PKCE"));
         assert_eq!(missing(error), Need::ClientSecret);
+        let pkce = token(Some("square-pkce"), ACCESS, Some(REFRESH));
+        let error = public().revoke(Some(&pkce), &Revocation::Authorization).unwrap_err();
+        assert!(error.to_string().contains("PKCE") && matches!(error, ProviderError::Unsupported { .. }));
         let bare = token(Some("square"), ACCESS, None);
         assert_eq!(missing(square().refresh(&bare, &plain).unwrap_err()), Need::RefreshToken);
         let nothing = square().revoke(None, &Revocation::Authorization).unwrap_err();

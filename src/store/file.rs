@@ -39,6 +39,8 @@ pub struct FileStore {
 /// The content of an in-flight file, padded with blanks to the size that is reserved.
 #[derive(Debug, Serialize, Deserialize)]
 struct Mark {
+    // Null where there is none, never absent: an answer that took the place of a mark is not a mark.
+    #[serde(deserialize_with = "Option::deserialize")]
     tokman_in_flight: Option<InFlight>,
 }
 
@@ -146,6 +148,7 @@ fn try_lock(path: &Path, dir: &Path) -> Result<Option<File>, StoreError> {
     let options = OpenOptions::new().read(true).write(true).create(true).clone();
     let file = fsutil::open_private(path, &options, 0o600)?
         .ok_or_else(|| FsError::io("open", path)(io::ErrorKind::NotFound.into()))?;
+    fsutil::restore_owner_bits(&file, path)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Ok(None),
@@ -260,10 +263,33 @@ struct FileLease {
     reserved: Option<File>,
 }
 
+impl FileLease {
+    /// Finishes what an earlier process began: an answer that lies whole in the in-flight file, newer than the record,
+    /// gets its name. Whether there was one.
+    fn finish(&self, stored: Option<&Record>) -> Result<bool, StoreError> {
+        let Some(bytes) = fsutil::read_private(&self.pending, NOTE_LIMIT)? else { return Ok(false) };
+        let Ok(answer) = Record::parse(&bytes, &self.key, &self.pending, None) else { return Ok(false) };
+        if answer.generation <= stored.map_or(0, |stored| stored.generation) {
+            return Ok(false);
+        }
+        log::info!("{}: storing the answer that an earlier process did not come to store", self.key);
+        let bytes = zeroize::Zeroizing::new(bytes);
+        let unblanked = bytes.trim_ascii_end();
+        fsutil::shorten(&self.pending, unblanked.len() as u64)?;
+        fsutil::publish(&self.pending, &self.store.path(&self.key))?;
+        Ok(true)
+    }
+}
+
 #[async_trait]
 impl Lease for FileLease {
     async fn get(&mut self) -> Result<Option<Record>, StoreError> {
         let read = self.store.read(&self.key);
+        if let Ok(stored) = &read
+            && self.finish(stored.as_ref())?
+        {
+            return self.store.read(&self.key);
+        }
         let Err(StoreError::Damaged { path, why }) = read else {
             return read;
         };
@@ -275,7 +301,7 @@ impl Lease for FileLease {
         let Some(bytes) = fsutil::read_private(&self.pending, NOTE_LIMIT)? else {
             return Ok(None);
         };
-        // A mark that cannot be read is one that was being replaced by the answer: no less in doubt.
+        // A mark that cannot be read was being replaced by the answer: no less in doubt.
         let mark = serde_json::from_slice::<Mark>(&bytes).unwrap_or(Mark {
             tokman_in_flight: Some(InFlight { since: Timestamp::UNIX_EPOCH, fingerprint: String::new(), pid: 0 }),
         });
@@ -415,6 +441,39 @@ mod tests {
         let mut options = OpenOptions::new();
         let mut file = options.write(true).open(path).unwrap();
         std::io::Write::write_all(&mut file, b"{\n  \"access_token\": \"torn").unwrap();
+        assert!(held.in_flight().await.unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn stores_an_answer_that_a_process_wrote_and_did_not_come_to_name() {
+        let (dir, store) = store();
+        let mut held = lease(&store).await;
+        let reservation = held.reserve(Some(&mark())).await.unwrap();
+        held.put(reservation, &record("old")).await.unwrap();
+        let _died = held.reserve(Some(&mark())).await.unwrap();
+        drop(held);
+        let answer = Record { generation: 9, ..record("new") };
+        let path = dir.path().join("tokens/square/.default.inflight");
+        let text = answer.to_json(&key());
+        let mut file = OpenOptions::new().write(true).open(&path).unwrap();
+        // The blanks of the mark are still behind it.
+        std::io::Write::write_all(&mut file, text.as_bytes()).unwrap();
+        assert_eq!(store.get(&key()).await.unwrap().unwrap().token.access.expose(), "old", "not without the lease");
+        let mut held = lease(&store).await;
+        assert_eq!(held.get().await.unwrap().unwrap().token.access.expose(), "new");
+        assert!(held.in_flight().await.unwrap().is_none());
+        assert_eq!(std::fs::read_to_string(dir.path().join("tokens/square/default.json")).unwrap(), text.trim_end());
+    }
+
+    #[tokio::test]
+    async fn an_old_answer_in_place_of_the_mark_is_not_stored_but_in_doubt() {
+        let (dir, store) = store();
+        let mut held = lease(&store).await;
+        let reservation = held.reserve(None).await.unwrap();
+        held.put(reservation, &Record { generation: 9, ..record("newer") }).await.unwrap();
+        let path = dir.path().join("tokens/square/.default.inflight");
+        fsutil::create_private(&path, record("old").to_json(&key()).as_bytes(), false).unwrap();
+        assert_eq!(held.get().await.unwrap().unwrap().token.access.expose(), "newer");
         assert!(held.in_flight().await.unwrap().is_some());
     }
 

@@ -2,6 +2,28 @@
 //! one promise; `support` is what they stand on.
 #![expect(clippy::expect_used, reason = "what a test cannot set up must fail it")]
 
+mod answers;
+mod application;
+mod concurrency;
+mod config;
+mod crash;
+mod emulator;
+mod exit_codes;
+mod help;
+mod life;
+mod login;
 mod oauth2;
+mod obtain;
+mod recorded;
+mod refresh;
+mod refusals;
+mod remove;
+mod renew;
+mod revoke;
+mod secrets;
+mod status;
+mod storm;
 mod support;
 mod support_works;
+mod token;
+mod verbose;

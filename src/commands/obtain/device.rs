@@ -17,8 +17,8 @@ pub(super) fn obtain(run: &Run<'_>, wanted: &Wanted) -> anyhow::Result<Outcome> 
     let runtime = ops::runtime()?;
     let device = runtime.block_on(run.broker.authorize_device(&run.issuer, wanted))?;
     // Not silenced by --quiet: without it nothing goes on.
-    run.context.printer.complain(&instructions(&device, io::stderr().is_terminal()));
-    let obtained = run.broker.obtain_by_device(&run.key, &run.issuer, &device, wanted, run.args.replace);
+    run.context.printer.ask(&instructions(&device, io::stderr().is_terminal()));
+    let obtained = run.broker.obtain_by_device(&run.key, &run.issuer, &device, wanted, run.keep);
     Ok(runtime.block_on(obtained)?)
 }
 

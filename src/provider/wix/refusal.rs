@@ -85,7 +85,7 @@ fn classify(status: StatusCode, said: &Said) -> RefusalClass {
     }
     match said.code.as_deref() {
         Some("invalid_grant") => RefusalClass::GrantDead,
-        Some("invalid_client" | "unauthorized_client") => RefusalClass::Application,
+        Some("invalid_client" | "unauthorized_client" | "INVALID_CLIENT") => RefusalClass::Application,
         _ if said.message.contains("not a valid GUID") => RefusalClass::Application,
         // An unknown instance is a setting or an app that was removed, not a word on any grant.
         _ => RefusalClass::Other,

@@ -1,13 +1,13 @@
 //! The world of one test: a home of its own, an environment with nothing in it, and a look at every file after every
 //! run.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, OpenOptions, Permissions};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -24,14 +24,14 @@ pub struct TestEnv {
     root: TempDir,
     variables: BTreeMap<OsString, OsString>,
     /// What a test itself made readable by others, to see it refused.
-    loose: RefCell<BTreeSet<PathBuf>>,
+    loose: Mutex<BTreeSet<PathBuf>>,
 }
 
 impl TestEnv {
     /// A world with an empty home, and `PATH` and `HOME` as its whole environment.
     pub fn new() -> Self {
         let root = tempfile::tempdir().expect("a temporary directory");
-        let mut env = Self { root, variables: BTreeMap::new(), loose: RefCell::default() };
+        let mut env = Self { root, variables: BTreeMap::new(), loose: Mutex::default() };
         make_directories(&env.home());
         make_directories(&env.work());
         #[expect(clippy::disallowed_methods, reason = "what a test runs is found where the test was found")]
@@ -116,7 +116,7 @@ impl TestEnv {
     /// Gives a file or a directory another mode. What is thereby open to others is no finding.
     pub fn set_mode(&self, path: impl AsRef<Path>, mode: u32) {
         fs::set_permissions(&path, Permissions::from_mode(mode)).expect("a mode that can be set");
-        self.loose.borrow_mut().insert(path.as_ref().to_owned());
+        self.loose.lock().unwrap_or_else(PoisonError::into_inner).insert(path.as_ref().to_owned());
     }
 
     pub(super) fn variables(&self) -> &BTreeMap<OsString, OsString> {
@@ -162,7 +162,7 @@ impl TestEnv {
     fn check_mode(&self, path: &Path, allowed: u32) {
         let Ok(metadata) = fs::metadata(path) else { return };
         let mode = metadata.permissions().mode() & 0o7777;
-        let private = mode & !allowed == 0 || self.loose.borrow().contains(path);
+        let private = mode & !allowed == 0 || self.loose.lock().unwrap_or_else(PoisonError::into_inner).contains(path);
         assert!(private, "a secret in {}, which has mode {mode:03o}, not {allowed:03o}", path.display());
     }
 }

@@ -2,14 +2,25 @@
 //! and secrets that are noticed wherever they do not belong.
 
 pub mod answer;
+pub mod disk;
+pub mod emulated;
 pub mod env;
+pub mod light;
+pub mod report;
 pub mod request;
+pub mod rotating;
 pub mod run;
 pub mod secrets;
 pub mod server;
+pub mod shop;
+pub mod stored;
+pub mod strace;
 
 pub use answer::{Answer, Gate};
 pub use env::TestEnv;
 pub use request::Request;
+pub use rotating::{Delivery, Phase, Rotating, Rotation};
+pub use run::Run;
 pub use secrets::canary;
 pub use server::{Server, Step};
+pub use shop::{Shop, Sort};

@@ -179,6 +179,12 @@ impl Running<'_> {
         kill_process(Pid::from_child(&self.child), signal).expect("a process that still runs");
     }
 
+    /// How often it has gone to sleep so far; absent where the system does not tell, and after its end.
+    pub fn naps(&self) -> Option<u32> {
+        let text = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        text.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")?.trim().parse().ok())
+    }
+
     /// Waits for its end, and looks for secrets in all that it left.
     #[track_caller]
     pub fn wait(mut self) -> Run {

@@ -1,13 +1,18 @@
 //! Secrets with a canary in them, and the search for canaries where they do not belong.
 
+use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 /// What every secret of every test contains.
 const MARKER: &str = "canary-";
 
-/// The random end of every canary so far: the tail of a secret is a leak as much as its head.
-static TAILS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+/// How much of a tail is looked for, and how much of that finds it in the index.
+const TAIL: usize = 12;
+
+/// The random end of every canary so far, in all its forms, by their first bytes: the tail of a secret is a leak as
+/// much as its head, and every run looks for all of them.
+static TAILS: LazyLock<Mutex<HashMap<[u8; TAIL], String>>> = LazyLock::new(Mutex::default);
 
 /// A new secret: `canary-NAME-` and 16 random hexadecimal digits.
 pub fn canary(name: &str) -> String {
@@ -17,7 +22,9 @@ pub fn canary(name: &str) -> String {
 /// A new secret that begins as the provider's own do, as `EAAA` or `OAUTH2.`.
 pub fn prefixed(prefix: &str, name: &str) -> String {
     let tail = format!("{:016x}", RandomState::new().hash_one(name));
-    TAILS.lock().unwrap_or_else(PoisonError::into_inner).push(tail.clone());
+    let keyed =
+        forms(&tail[tail.len() - TAIL..]).into_iter().filter_map(|form| Some((*form.as_bytes().first_chunk()?, form)));
+    TAILS.lock().unwrap_or_else(PoisonError::into_inner).extend(keyed);
     format!("{prefix}{MARKER}{name}-{tail}")
 }
 
@@ -29,9 +36,15 @@ pub fn leaked(text: &[u8], allowed: &[String]) -> Option<String> {
     for secret in allowed {
         text = text.replace(secret.as_str(), "");
     }
-    let tails = TAILS.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let needles = tails.iter().map(|tail| &tail[4..]).chain([MARKER]);
-    needles.flat_map(forms).find(|needle| text.contains(needle.as_str())).map(|needle| around(&text, &needle))
+    if let Some(head) = forms(MARKER).into_iter().find(|head| text.contains(head.as_str())) {
+        return Some(around(&text, &head));
+    }
+    let tails = TAILS.lock().unwrap_or_else(PoisonError::into_inner);
+    let tail = text.as_bytes().windows(TAIL).enumerate().find_map(|(at, window)| {
+        let tail = tails.get(<&[u8; TAIL]>::try_from(window).ok()?)?;
+        text.as_bytes()[at..].starts_with(tail.as_bytes()).then_some(tail)
+    })?;
+    Some(around(&text, tail))
 }
 
 /// A text as it is, and the parts of its base64 that do not depend on what stands around it.

@@ -1,0 +1,242 @@
+//! `status`: what is stored, how long it lasts, and what the provider says of it.
+
+use serde_json::{Value, json};
+
+use crate::support::stored::{applications, at, record, wix_record};
+use crate::support::{Answer, Request, Server, Step, TestEnv};
+
+const BASE: &str = "https://connect.squareup.com";
+const DAY: i64 = 86_400;
+
+/// One key for each state that there is.
+fn every_state(env: &TestEnv) {
+    env.write_token("square/a-fresh", &record("square/a-fresh", BASE, DAY, 29 * DAY));
+    env.write_token("square/b-expiring", &record("square/b-expiring", BASE, 29 * DAY, DAY));
+    env.write_token("square/c-expired", &record("square/c-expired", BASE, 31 * DAY, -DAY));
+    let mut dead = record("square/d-dead", BASE, DAY, 29 * DAY);
+    dead["tokman"]["needs_login"] = at(-60).into();
+    env.write_token("square/d-dead", &dead);
+    env.write_token("square/e-doubt", &record("square/e-doubt", BASE, DAY, 29 * DAY));
+    env.write(env.config_dir().join("tokens/square/.e-doubt.inflight"), "{}");
+    let mut unknown = record("square/f-unknown", BASE, DAY, DAY);
+    unknown["tokman"]["expires_at"] = Value::Null;
+    env.write_token("square/f-unknown", &unknown);
+    env.write_token("wix/default", &wix_record("wix/default", "https://www.wixapis.com", 3600, 3 * 3600));
+}
+
+/// The states by key, from the JSON.
+fn states(listed: &Value) -> Vec<(&str, &str)> {
+    listed
+        .as_array()
+        .expect("an array")
+        .iter()
+        .map(|view| (view["key"].as_str().expect("a key"), view["state"].as_str().expect("a state")))
+        .collect()
+}
+
+#[test]
+fn tells_every_state_in_a_table_without_colour() {
+    let env = TestEnv::new();
+    every_state(&env);
+    let run = env.command(&["status"]).var("COLUMNS", "80").run();
+    run.code(0).stderr_is("");
+    assert!(!run.stdout.contains('\u{1b}'), "{run}");
+    let lines: Vec<&str> = run.stdout.lines().collect();
+    assert!(lines[0].starts_with("KEY") && lines[0].contains("ACCOUNT") && lines[0].contains("STATE"), "{run}");
+    let row = |key: &str| *lines.iter().find(|line| line.starts_with(key)).unwrap_or_else(|| panic!("{key}: {run}"));
+    for (key, state) in [
+        ("square/a-fresh", "fresh"),
+        ("square/b-expiring", "expiring"),
+        ("square/c-expired", "expired"),
+        ("square/d-dead", "needs_login"),
+        ("square/e-doubt", "in_doubt"),
+        ("square/f-unknown", "unknown"),
+        ("wix/default", "fresh"),
+    ] {
+        assert!(row(key).split_whitespace().any(|word| word == state), "{key}: {run}");
+    }
+    assert_eq!(lines.len(), 8, "{run}");
+    // A bar of ten cells, fuller the more is left.
+    assert!(
+        row("square/a-fresh").contains("██████████ 28d") && row("square/b-expiring").contains("█░░░░░░░░░"),
+        "{run}"
+    );
+    assert!(row("square/c-expired").contains("░░░░░░░░░░"), "{run}");
+    assert!(row("square/a-fresh").contains("MLTESTS") && row("square/a-fresh").contains("1d 0h ago"), "{run}");
+}
+
+#[test]
+fn is_an_array_of_exactly_these_members_as_json() {
+    let env = TestEnv::new();
+    every_state(&env);
+    let run = env.tokman(&["status", "-o", "json"]);
+    run.code(0).stderr_is("");
+    let listed = run.json();
+    let expected = [
+        ("square/a-fresh", "fresh"),
+        ("square/b-expiring", "expiring"),
+        ("square/c-expired", "expired"),
+        ("square/d-dead", "needs_login"),
+        ("square/e-doubt", "in_doubt"),
+        ("square/f-unknown", "unknown"),
+        ("wix/default", "fresh"),
+    ];
+    assert_eq!(states(&listed), expected);
+    for view in listed.as_array().expect("an array") {
+        let names: Vec<_> = view.as_object().expect("an object").keys().map(String::as_str).collect();
+        assert_eq!(
+            names,
+            [
+                "key",
+                "provider",
+                "profile",
+                "account",
+                "state",
+                "obtained_at",
+                "refreshed_at",
+                "expires_at",
+                "refresh_token_expires_at",
+                "remote"
+            ]
+        );
+    }
+    let first = &listed[0];
+    let stored = env.read_token("square/a-fresh");
+    assert_eq!(first["provider"], "square");
+    assert_eq!(first["profile"], "a-fresh");
+    assert_eq!(first["account"], "MLTESTS");
+    for name in ["obtained_at", "refreshed_at", "expires_at"] {
+        assert_eq!(first[name], stored["tokman"][name], "{name}");
+    }
+    assert_eq!((&first["refresh_token_expires_at"], &first["remote"]), (&Value::Null, &Value::Null));
+}
+
+#[test]
+fn shows_nothing_stored_as_nothing_and_says_so_on_stderr() {
+    let env = TestEnv::new();
+    env.tokman(&["status"]).code(0).stdout_is("").stderr_has("Nothing is stored yet").stderr_has("tokman obtain");
+    env.tokman(&["status", "-o", "json"]).code(0).stdout_is("[]\n").stderr_has("Nothing is stored yet");
+    env.tokman(&["status", "-q"]).code(0).stdout_is("").stderr_is("");
+    assert!(!env.config_dir().exists(), "a look makes no directories");
+}
+
+#[test]
+fn is_exit_4_for_one_key_that_is_not_stored() {
+    let env = TestEnv::new();
+    every_state(&env);
+    let run = env.tokman(&["status", "-p", "square", "-n", "nobody"]);
+    run.code(4).stdout_is("").stderr_has("error: nothing is stored for square/nobody");
+    env.tokman(&["status", "-p", "nowhere"]).code(3).stderr_has("unknown provider 'nowhere'");
+}
+
+#[test]
+fn narrows_to_a_provider_a_profile_or_one_key() {
+    let env = TestEnv::new();
+    every_state(&env);
+    let listed = |args: &[&str]| {
+        let run = env.tokman(&[&["status", "-o", "json"], args].concat());
+        states(&run.code(0).json()).into_iter().map(|(key, _)| key.to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(listed(&["-p", "wix"]), ["wix/default"]);
+    assert_eq!(listed(&["-p", "square"]).len(), 6);
+    assert_eq!(listed(&["-n", "default"]), ["wix/default"]);
+    assert_eq!(listed(&["-p", "square", "-n", "a-fresh"]), ["square/a-fresh"]);
+    env.tokman(&["status", "-q"]).code(0).stdout_is("");
+    env.tokman(&["status", "-o", "none"]).code(0).stdout_is("");
+    env.tokman(&["status", "-o", "token"]).code(2).stdout_is("");
+}
+
+#[test]
+fn shows_a_damaged_file_as_unknown_and_ends_with_8_after_the_others() {
+    let env = TestEnv::new();
+    every_state(&env);
+    env.write(env.token_path("square/a-fresh"), "{\"access_token\": \"");
+    let run = env.tokman(&["status", "-o", "json"]);
+    run.code(8).stderr_has("a-fresh.json is damaged").stderr_has("hint: ");
+    let listed = run.json();
+    assert_eq!(states(&listed)[0], ("square/a-fresh", "unknown"));
+    assert_eq!(states(&listed).len(), 7);
+    env.tokman(&["status"]).code(8).stdout_has("wix/default").stdout_has("square/a-fresh");
+    // The others are unharmed.
+    env.tokman(&["status", "-p", "wix"]).code(0);
+}
+
+#[test]
+fn asks_the_provider_and_takes_a_dead_token_for_a_finding() {
+    let token = record("square/default", BASE, DAY, 29 * DAY);
+    let access = token["access_token"].as_str().expect("a token").to_owned();
+    let wix = wix_record("wix/default", BASE, 60, 3600);
+    let wix_access = wix["access_token"].clone();
+    for (square_status, square_says, wix_says, word) in [
+        (
+            200,
+            json!({"client_id": "sq0idp-id-of-the-tests", "merchant_id": "MLTESTS"}),
+            json!({"active": "true"}),
+            "active",
+        ),
+        (
+            401,
+            json!({"errors": [{"category": "AUTHENTICATION_ERROR", "code": "ACCESS_TOKEN_REVOKED", "detail": "revoked"}]}),
+            json!({"active": "false"}),
+            "inactive",
+        ),
+    ] {
+        let server = Server::start(vec![
+            Step::expect(Request::post("/oauth2/token/status").bearer(&access)).answer(square_status, square_says),
+            Step::expect(Request::post("/oauth2/token-info").json(json!({"token": wix_access}))).answer(200, wix_says),
+        ]);
+        let env = applications(&server.url());
+        for (key, token) in [("square/default", &token), ("wix/default", &wix)] {
+            let mut token = token.clone();
+            token["tokman"]["base_url"] = server.url().into();
+            env.write_token(key, &token);
+        }
+        let listed = env.tokman(&["status", "--remote", "-o", "json"]).code(0).json();
+        assert_eq!((&listed[0]["remote"], &listed[1]["remote"]), (&json!(word), &json!(word)));
+        server.finish();
+    }
+}
+
+#[test]
+fn keeps_the_list_when_the_provider_cannot_be_asked() {
+    let server = Server::with(|_, _| Answer::html(502, "<h1>Bad gateway</h1>"));
+    let env = applications(&server.url());
+    env.write_token("square/default", &record("square/default", &server.url(), DAY, 29 * DAY));
+    let run = env.tokman(&["status", "--remote", "-o", "json", "--timeout", "1s"]);
+    run.code(7).stderr_has("error: ");
+    assert_eq!(states(&run.json()), [("square/default", "fresh")]);
+    server.finish();
+}
+
+#[test]
+fn is_called_list_too() {
+    let env = TestEnv::new();
+    every_state(&env);
+    let (status, list) = (env.tokman(&["status", "-o", "json"]), env.tokman(&["list", "-o", "json"]));
+    assert_eq!(list.code(0).stdout, status.stdout);
+}
+
+#[test]
+fn does_not_mind_a_reader_that_has_seen_enough() {
+    let env = TestEnv::new();
+    for n in 0..300 {
+        let key = format!("square/p{n:03}");
+        env.write_token(&key, &record(&key, BASE, DAY, 29 * DAY));
+    }
+    let tokman = env!("CARGO_BIN_EXE_tokman");
+    for format in ["", "-o json"] {
+        let script = format!("{{ \"$0\" status {format}; echo $? >&2; }} | head -c 1");
+        env.program("sh", &["-c", &script, tokman]).run().code(0).stderr_is("0\n");
+    }
+}
+
+#[test]
+fn says_that_a_full_disk_took_nothing() {
+    let env = TestEnv::new();
+    every_state(&env);
+    for format in ["", "-o json"] {
+        let script = format!("exec \"$0\" status {format} >/dev/full");
+        let run = env.program("sh", &["-c", &script, env!("CARGO_BIN_EXE_tokman")]).run();
+        run.code(1).stderr_has("error: cannot write to stdout").stderr_lacks("panicked");
+    }
+}
