@@ -12,7 +12,7 @@ const STYLES: Styles = Styles::styled()
     .literal(AnsiColor::Cyan.on_default())
     .placeholder(AnsiColor::Cyan.on_default());
 
-/// Keeps OAuth tokens for Square and Wix: obtains, refreshes, revokes and prints them, and never loses a grant
+/// Keeps OAuth tokens for Square, Wix and any OAuth 2.0 provider: obtains, refreshes, revokes and prints them, and never loses a grant
 #[derive(Debug, Parser)]
 #[command(version, styles = STYLES, propagate_version = true, subcommand_required = true, arg_required_else_help = true)]
 #[command(

@@ -97,6 +97,12 @@ fn of_provider(provider: &ProviderSettings) -> Vec<(String, String, String)> {
     }
     shown.extend(provider.instance_id.as_ref().map(|id| entry(&name("instance_id"), id, Clone::clone)));
     shown.extend(provider.mode.as_ref().map(|mode| entry(&name("mode"), mode, |mode| mode.as_str().to_owned())));
+    if let Some(oauth2) = &provider.oauth2 {
+        let endpoints = oauth2.endpoints.iter();
+        shown.extend(endpoints.map(|(endpoint, url)| entry(&name(endpoint.name()), url, ToString::to_string)));
+        let auth = oauth2.client_auth.as_ref();
+        shown.extend(auth.map(|auth| entry(&name("client_auth"), auth, |auth| auth.as_str().to_owned())));
+    }
     if provider.scopes.origin != Origin::Default {
         shown.push(entry(&name("scopes"), &provider.scopes, |scopes| scopes.join(" ")));
     }

@@ -1,5 +1,7 @@
 //! `tokman obtain`: the first token of a key.
 
+mod device;
+
 use std::io::{self, IsTerminal as _, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -9,7 +11,7 @@ use clap::{Args, ValueHint};
 use tokio::sync::oneshot;
 use url::Url;
 
-use crate::config::provider;
+use crate::config::{ProviderKind, provider};
 use crate::context::Context;
 use crate::exit::Usage;
 use crate::flags::ApplicationArgs;
@@ -28,7 +30,7 @@ const LIMIT: u64 = 64 << 10;
 /// Gets the first token of a key by a grant and stores it
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  tokman obtain -p square --no-browser\n  tokman obtain -p square --print-url       # then: tokman obtain -p square --code -\n  tokman obtain -p square --refresh-token - < refresh-token\n  tokman obtain -p wix --instance-id 2f0f…  # client credentials"
+    after_help = "Examples:\n  tokman obtain -p square --no-browser\n  tokman obtain -p square --print-url       # then: tokman obtain -p square --code -\n  tokman obtain -p square --refresh-token - < refresh-token\n  tokman obtain -p wix --instance-id 2f0f…  # client credentials\n  tokman obtain -p acme --device            # a code to enter on another device"
 )]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own on the command line")]
 pub struct ObtainArgs {
@@ -41,6 +43,9 @@ pub struct ObtainArgs {
     /// The application's own credentials; implied by an instance id for Wix
     #[arg(long, group = "grant")]
     client_credentials: bool,
+    /// Show a code to enter on another device, and wait until it was (RFC 8628)
+    #[arg(long, group = "grant")]
+    device: bool,
     /// Square: an access token of the time before refresh tokens, on stdin
     #[arg(long, value_name = "-", group = "grant")]
     migration_token: Option<String>,
@@ -56,7 +61,7 @@ pub struct ObtainArgs {
     /// The redirect address that is registered with the provider
     #[arg(long, value_name = "URL")]
     redirect_uri: Option<String>,
-    /// The port of the default redirect address, http://localhost:PORT/callback
+    /// The port of the default redirect address, http://localhost:PORT/callback (OAuth 2.0: 127.0.0.1)
     #[arg(long, value_name = "N", default_value_t = 8917)]
     port: u16,
     /// Scopes to ask for; repeat or separate by blanks
@@ -104,6 +109,7 @@ pub fn run(context: &Context, args: &ObtainArgs) -> anyhow::Result<ExitCode> {
     let wanted = Wanted { scopes: run.scopes.clone(), short_lived: args.short_lived };
     let outcome = match run.way()? {
         Way::Done => return Ok(ExitCode::SUCCESS),
+        Way::Device => device::obtain(&run, &wanted)?,
         Way::Browser => run.log_in(wanted)?,
         Way::Grant(grant) => {
             let obtained = run.broker.obtain(&run.key, &run.issuer, &grant, &wanted, run.keep);
@@ -127,6 +133,8 @@ enum Way {
     Grant(Grant),
     /// By a login whose browser comes back by itself.
     Browser,
+    /// By a code that is entered on another device.
+    Device,
     /// It is not: all there was to do is done.
     Done,
 }
@@ -158,6 +166,9 @@ impl Run<'_> {
         if args.no_browser {
             return self.ask_for_redirect().map(Way::Grant);
         }
+        if args.device {
+            return Ok(Way::Device);
+        }
         if let Some(code) = &args.code {
             return self.code(code).map(Way::Grant);
         }
@@ -188,6 +199,10 @@ impl Run<'_> {
                 provider::redirect_uri(text).map_err(|why| Usage::new(format!("--redirect-uri {why}")))?
             }
             (None, Some(configured)) => configured,
+            // RFC 8252 §7.3 has the literal; Square and Wix register the name.
+            (None, None) if self.issuer.settings().kind == ProviderKind::OAuth2 => {
+                Url::parse(&format!("http://127.0.0.1:{}/callback", self.args.port))?
+            }
             (None, None) => Url::parse(&format!("http://localhost:{}/callback", self.args.port))?,
         })
     }
@@ -248,6 +263,8 @@ impl Run<'_> {
         let pending = Pending::load(&self.logins, &self.key, &self.issuer, now)?;
         let code_verifier = self.args.code_verifier_file.as_deref().map(|path| self.read_verifier(path)).transpose()?;
         if let Some(pending) = pending.filter(|_| code_verifier.is_none() && self.args.redirect_uri.is_none()) {
+            // Whether the provider names itself in a redirect, its metadata say.
+            ops::runtime()?.block_on(self.broker.discover(&self.issuer))?;
             return Ok(pending.grant(&self.issuer, &code)?);
         }
         if code.expose().contains("://") {

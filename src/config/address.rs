@@ -22,6 +22,20 @@ pub fn parse(text: &str) -> Result<Url, String> {
     }
 }
 
+/// Parses the address of an endpoint, which may have a query of its own but no fragment (RFC 6749 §3.1, §3.2).
+///
+/// # Errors
+/// What is wrong with it, in words that follow "the address".
+pub fn endpoint(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text.trim()).map_err(|error| format!("is not an address ({error})"))?;
+    if url.fragment().is_some() {
+        return Err("has a fragment; an endpoint has none".to_owned());
+    }
+    let mut without_query = url.clone();
+    without_query.set_query(None);
+    parse(without_query.as_str()).map(|_| url)
+}
+
 /// Whether the host of an address is this machine, by its spelling and not by what a resolver says.
 #[must_use]
 pub fn is_loopback(url: &Url) -> bool {
@@ -72,6 +86,14 @@ mod tests {
             "https://example.com/?a=b",
         ] {
             assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn lets_an_endpoint_have_a_query_and_nothing_else_more() {
+        assert_eq!(endpoint("https://a.example/t?tenant=1").unwrap().query(), Some("tenant=1"));
+        for bad in ["https://a.example/t#f", "http://a.example/t?localhost", "https://a@b.example/t?x", "a.example"] {
+            assert!(endpoint(bad).is_err(), "{bad}");
         }
     }
 

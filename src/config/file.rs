@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer};
 
 use crate::config::ConfigError;
+use crate::config::oauth2::ClientAuth;
 use crate::config::secret_source::{SecretSource, SecretSources};
 use crate::fsutil::{self, FsError};
 use crate::model::duration;
@@ -76,6 +77,20 @@ pub struct ProviderConfig {
     pub mode: Option<WixMode>,
     /// Wix: the app instance.
     pub instance_id: Option<String>,
+    /// OAuth 2.0: the issuer whose metadata names the endpoints.
+    pub issuer: Option<String>,
+    /// OAuth 2.0: where codes and refresh tokens become access tokens.
+    pub token_endpoint: Option<String>,
+    /// OAuth 2.0: where a login begins.
+    pub authorization_endpoint: Option<String>,
+    /// OAuth 2.0: where tokens are ended (RFC 7009).
+    pub revocation_endpoint: Option<String>,
+    /// OAuth 2.0: where tokens are asked about (RFC 7662).
+    pub introspection_endpoint: Option<String>,
+    /// OAuth 2.0: where a login on another device begins (RFC 8628).
+    pub device_authorization_endpoint: Option<String>,
+    /// OAuth 2.0: how the application shows who it is.
+    pub client_auth: Option<ClientAuth>,
     /// Scopes to ask for in a login.
     pub scopes: Vec<String>,
     /// The redirect address that is registered with the provider.
@@ -90,6 +105,8 @@ pub enum ProviderKind {
     Square,
     /// Wix.
     Wix,
+    /// Any OAuth 2.0 provider (RFC 6749).
+    OAuth2,
 }
 
 /// Square's two worlds: nothing of one works in the other.
@@ -187,7 +204,7 @@ impl FileConfig {
             ConfigError::Syntax {
                 path: path.display().to_string(),
                 line: text.get(..before).unwrap_or_default().matches('\n').count() + 1,
-                message: without_values(error.message()),
+                message: refuse_grants(without_values(error.message())),
             }
         })
     }
@@ -208,6 +225,18 @@ fn without_values(message: &str) -> String {
         .strip_prefix("unknown variant `")
         .and_then(|rest| rest.split_once("`, "))
         .map_or_else(|| crate::model::text::escape(message, 300), |(_, expected)| format!("unknown value, {expected}"))
+}
+
+/// Says why there is no key for a grant, where somebody looked for one.
+fn refuse_grants(message: String) -> String {
+    const KEYS: [&str; 5] = ["grant", "grant_type", "response_type", "username", "password"];
+    let asked = KEYS.iter().find(|key| message.starts_with(&format!("unknown field `{key}`")));
+    asked.map_or(message, |key| {
+        format!(
+            "unknown field `{key}`: the password grant and the implicit grant are refused (RFC 9700 §2.4, §2.1.2); \
+             which of the others is used, the options of 'tokman obtain' say"
+        )
+    })
 }
 
 fn optional_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
@@ -254,6 +283,17 @@ mod tests {
         let text = error("[defaults]\nprovider = \"square\"\n\n[provider.square]\nclient_idd = \"x\"\n");
         assert!(text.starts_with("config.toml:5: unknown field `client_idd`"), "{text}");
         assert!(error("[defauts]\n").starts_with("config.toml:1: unknown field `defauts`"));
+    }
+
+    #[test]
+    fn refuses_the_password_grant_and_the_implicit_grant() {
+        for line in
+            ["grant = \"password\"", "grant_type = \"password\"", "response_type = \"token\"", "username = \"u\""]
+        {
+            let text = error(&format!("[provider.acme]\nkind = \"oauth2\"\n{line}\n"));
+            assert!(text.starts_with("config.toml:3: unknown field `"), "{text}");
+            assert!(text.contains("the password grant and the implicit grant are refused"), "{text}");
+        }
     }
 
     #[test]

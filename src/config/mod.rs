@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod file;
+pub mod oauth2;
 pub mod paths;
 pub mod provider;
 pub mod secret_source;
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 pub use file::{ProviderKind, SquareEnvironment, WixMode};
+pub use oauth2::{ClientAuth, Endpoint, OAuth2Settings};
 pub use provider::ProviderSettings;
 pub use secret_source::SecretSource;
 pub use setting::{Origin, Setting};

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use url::Url;
 
 use crate::config::file::{ProviderConfig, ProviderKind, SquareEnvironment, WixMode};
+use crate::config::oauth2::{self, OAuth2Settings};
 use crate::config::setting::{Origin, Setting, first, from_env, in_file, option};
 use crate::config::settings::Options;
 use crate::config::{ConfigError, SecretSource, address};
@@ -31,6 +32,8 @@ pub struct ProviderSettings {
     pub instance_id: Option<Setting<String>>,
     /// Wix: the sort of credential.
     pub mode: Option<Setting<WixMode>>,
+    /// OAuth 2.0: where its endpoints are; absent for the other kinds.
+    pub oauth2: Option<OAuth2Settings>,
     /// Scopes to ask for in a login; empty: the provider's default.
     pub scopes: Setting<Vec<String>>,
     /// The redirect address that is registered; absent where the default is.
@@ -60,9 +63,19 @@ impl ProviderSettings {
                 in_file(&key(config_key), in_config.clone()),
             ])
         };
+        let (base_url, oauth2) = if kind == ProviderKind::OAuth2 {
+            let (base_url, oauth2) = oauth2::assemble(name, config, &config_file)?;
+            (base_url, Some(oauth2))
+        } else {
+            (base_url(name, kind, options, config)?, None)
+        };
+        if kind == ProviderKind::OAuth2 && options.environment.is_some() {
+            return Err(not_square(name));
+        }
         Ok(Self {
             kind,
-            base_url: base_url(name, kind, options, config)?,
+            base_url,
+            oauth2,
             client_id: text("--client-id", &options.client_id, env::Name::ClientId, "client_id", &config.client_id),
             client_secret: client_secret(name, options, config),
             instance_id: text(
@@ -114,6 +127,12 @@ impl ProviderSettings {
         self.missing("app instance", "--instance-id ID", env::Name::InstanceId, "instance_id = \"…\"")
     }
 
+    /// Where the metadata of an OAuth 2.0 issuer is kept between runs.
+    #[must_use]
+    pub fn metadata_file(&self) -> PathBuf {
+        self.config_file.with_file_name("metadata").join(format!("{}.json", self.name))
+    }
+
     fn missing(&self, what: &'static str, flag: &str, variable: env::Name, line: &str) -> ConfigError {
         ConfigError::Missing {
             what,
@@ -141,7 +160,11 @@ pub fn redirect_uri(text: &str) -> Result<Url, String> {
     }
 }
 
-/// The base address, level by level: on each of option, environment and file an address wins over Square's environment.
+fn not_square(name: &ProviderName) -> ConfigError {
+    ConfigError::Usage(format!("--environment is Square's; {name} has none"))
+}
+
+/// The base address of Square or Wix, level by level: on each of option, environment and file an address wins over Square's environment.
 fn base_url(
     name: &ProviderName,
     kind: ProviderKind,
@@ -157,7 +180,7 @@ fn base_url(
     let is_square = kind == ProviderKind::Square;
     let found = if let Some(given) = option("--environment", options.environment.clone()) {
         if !is_square {
-            return Err(ConfigError::Usage(format!("--environment is Square's; {name} has none")));
+            return Err(not_square(name));
         }
         Some(world(given)?)
     } else if let Some(address) = from_env(&env::Name::BaseUrl.of(name)) {
@@ -170,10 +193,7 @@ fn base_url(
         in_file(&key("environment"), config.environment.filter(|_| is_square))
             .map(|s| Setting::new(s.value.base_url().to_owned(), s.origin))
     };
-    let default = match kind {
-        ProviderKind::Square => SquareEnvironment::Production.base_url(),
-        ProviderKind::Wix => WIX_BASE_URL,
-    };
+    let default = if is_square { SquareEnvironment::Production.base_url() } else { WIX_BASE_URL };
     found
         .unwrap_or_else(|| Setting::new(default.to_owned(), Origin::Default))
         .parse(|text| address::parse(&text).map_err(|why| format!("the address {why}")))

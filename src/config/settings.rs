@@ -157,9 +157,12 @@ impl Settings {
         let nothing = ProviderConfig::default();
         let described = self.file.provider.get(name.as_str());
         let built_in = BUILT_IN.iter().find(|(known, _)| *known == name.as_str()).map(|(_, kind)| *kind);
+        // A name that has an issuer in the environment needs no table.
+        let in_env = env::text(&env::Name::BaseUrl.of(name)).filter(|_| described.is_none());
         let kind = described
             .and_then(|config| config.kind)
             .or(built_in)
+            .or_else(|| in_env.map(|_| ProviderKind::OAuth2))
             .ok_or_else(|| ConfigError::UnknownProvider { name: name.to_string(), known: self.known_providers() })?;
         let config = described.unwrap_or(&nothing);
         let named = self.provider.as_ref().is_none_or(|named| named.value == *name);
@@ -219,6 +222,32 @@ mod tests {
         let error = settings.provider(&name("sqare")).unwrap_err();
         assert_eq!(error.to_string(), "unknown provider 'sqare'; known are square, wix, shop");
         assert_eq!(settings.provider(&name("shop")).unwrap().kind, ProviderKind::Square);
+    }
+
+    #[test]
+    fn knows_an_oauth_2_provider_by_its_issuer_or_its_token_endpoint() {
+        let base = |keys: &str| {
+            let toml = format!("[provider.acme]\nkind = \"oauth2\"\n{keys}\n");
+            let acme = settings(Options::default(), &toml).unwrap().provider(&name("acme"));
+            acme.map(|acme| acme.base_url.value.to_string()).map_err(|error| error.to_string())
+        };
+        assert_eq!(base("issuer = \"https://a.example/t\"").unwrap(), "https://a.example/t");
+        assert_eq!(base("token_endpoint = \"https://a.example/t/token?x=1\"").unwrap(), "https://a.example/");
+        assert_eq!(base("").unwrap_err(), "no issuer or token_endpoint for acme");
+        for (keys, why) in [
+            ("issuer = \"http://a.example\"", "[provider.acme] issuer in config.toml: the address must be https"),
+            ("issuer = \"https://a.example/?x\"", "[provider.acme] issuer in config.toml: the address has a query"),
+            (
+                "issuer = \"https://a.example\"\nrevocation_endpoint = \"http://a.example/r\"",
+                "[provider.acme] revocation_endpoint in config.toml: the address must be https",
+            ),
+            ("client_auth = \"jwt\"", "config.toml:3: unknown value, expected one of"),
+        ] {
+            let error = settings(Options::default(), &format!("[provider.acme]\nkind = \"oauth2\"\n{keys}\n"))
+                .and_then(|settings| settings.provider(&name("acme")).map(drop))
+                .unwrap_err();
+            assert!(error.to_string().starts_with(why), "{error}");
+        }
     }
 
     #[test]

@@ -30,6 +30,11 @@ pub enum Grant {
         /// That access token.
         access_token: Secret,
     },
+    /// A device code that a person has consented to elsewhere, or has yet to (RFC 8628 §3.4).
+    Device {
+        /// The device code.
+        device_code: Secret,
+    },
     /// A refresh token obtained elsewhere (RFC 6749 §6).
     Refresh {
         /// The refresh token.
@@ -45,6 +50,7 @@ impl Grant {
             Self::Code { .. } => GrantType::AuthorizationCode,
             Self::ClientCredentials { .. } => GrantType::ClientCredentials,
             Self::Migration { .. } => GrantType::MigrationToken,
+            Self::Device { .. } => GrantType::DeviceCode,
             Self::Refresh { .. } => GrantType::RefreshToken,
         }
     }
@@ -59,6 +65,8 @@ pub enum GrantType {
     ClientCredentials,
     /// `migration_token`, Square's
     MigrationToken,
+    /// `urn:ietf:params:oauth:grant-type:device_code`
+    DeviceCode,
     /// `refresh_token`: the record began with a refresh token obtained elsewhere
     RefreshToken,
 }
@@ -71,6 +79,7 @@ impl GrantType {
             Self::AuthorizationCode => "authorization_code",
             Self::ClientCredentials => "client_credentials",
             Self::MigrationToken => "migration_token",
+            Self::DeviceCode => "urn:ietf:params:oauth:grant-type:device_code",
             Self::RefreshToken => "refresh_token",
         }
     }
@@ -86,7 +95,7 @@ impl FromStr for GrantType {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        [Self::AuthorizationCode, Self::ClientCredentials, Self::MigrationToken, Self::RefreshToken]
+        [Self::AuthorizationCode, Self::ClientCredentials, Self::MigrationToken, Self::DeviceCode, Self::RefreshToken]
             .into_iter()
             .find(|grant| grant.as_str() == text)
             .ok_or(())
@@ -104,4 +113,6 @@ pub enum Replay {
     OnceUnderLease,
     /// Not at all: an authorization code.
     Never,
+    /// Not even after a refusal: whoever polls asks again in their own time (RFC 8628 §3.5).
+    Polled,
 }

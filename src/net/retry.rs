@@ -79,7 +79,7 @@ impl Retries {
         match self.replay {
             Replay::Safe => self.attempts < MAX_ATTEMPTS,
             Replay::OnceUnderLease => !self.replayed && self.attempts < MAX_ATTEMPTS,
-            Replay::Never => false,
+            Replay::Never | Replay::Polled => false,
         }
     }
 
@@ -89,6 +89,7 @@ impl Retries {
         let wait = match self.replay {
             // An authorization code: an explicit refusal says that it was not taken, silence says nothing.
             Replay::Never if ending == Ending::Lost => return None,
+            Replay::Polled => return None,
             Replay::OnceUnderLease if ending.is_in_doubt() => {
                 if std::mem::replace(&mut self.replayed, true) {
                     return None;

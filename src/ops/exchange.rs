@@ -2,6 +2,7 @@
 //! answer stored or rescued.
 
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 use crate::model::{Key, Replay, Secret, Token, lifetime};
 use crate::net::{Answer, NetError};
@@ -38,6 +39,10 @@ impl Broker {
         spent: Option<&Secret>,
         plan: impl Fn(&dyn Provider) -> Result<Exchange<T>, ProviderError>,
     ) -> Result<(T, Held, Timestamp), Error> {
+        let begun = Instant::now();
+        self.discover(issuer).await?;
+        // Whoever waits for the lease waits a little longer than the budget, not longer than two.
+        let budget = self.budget.saturating_sub(begun.elapsed());
         let mut providers = issuer.providers();
         let mut provider = next_provider(issuer, &mut providers, None)?;
         let mut asked_again = false;
@@ -54,7 +59,12 @@ impl Broker {
             let held = Held { reservation: lease.reserve(mark.as_ref()).await?, signals };
             // Exchange.
             log::info!("{key}: {} {}", request.method(), request.uri().path());
-            let answer = self.net.send(&request, replay, self.budget).await;
+            let answer = self.net.send(&request, replay, budget).await;
+            if self.has_moved(issuer, &answer).await {
+                leave(lease, held, false).await;
+                provider = providers.again()?;
+                continue;
+            }
             let in_doubt = replay != Replay::Safe && is_in_doubt(&answer);
             let answer = match answer {
                 Ok(answer) => answer,
@@ -80,6 +90,34 @@ impl Broker {
                 return Err(issuer.explain(error));
             }
             provider = next_provider(issuer, &mut providers, Some(error))?;
+        }
+    }
+
+    /// One request that changes nothing that is stored, with each of the application's secrets in turn until one is
+    /// accepted.
+    pub(super) async fn ask_provider<T>(
+        &self,
+        issuer: &Issuer,
+        plan: impl Fn(&dyn Provider) -> Result<Exchange<T>, ProviderError>,
+    ) -> Result<T, Error> {
+        self.discover(issuer).await?;
+        let mut providers = issuer.providers();
+        let mut provider = next_provider(issuer, &mut providers, None)?;
+        loop {
+            let (request, _, reader) = plan(provider.as_ref()).map_err(|error| issuer.explain(error))?.split();
+            let answer = self.net.send(&request, Replay::Safe, self.budget).await;
+            if self.has_moved(issuer, &answer).await {
+                provider = providers.again()?;
+                continue;
+            }
+            let answer = answer?;
+            match reader.read(&answer.response, answer.sent_at) {
+                Ok(value) => return Ok(value),
+                Err(error) if error.class() == Some(RefusalClass::Application) => {
+                    provider = next_provider(issuer, &mut providers, Some(error))?;
+                }
+                Err(error) => return Err(issuer.explain(error)),
+            }
         }
     }
 
@@ -144,7 +182,7 @@ fn may_ask_again(answer: &Answer, replay: Replay) -> bool {
     let may = match replay {
         Replay::Safe => true,
         Replay::OnceUnderLease => answer.attempts == 1,
-        Replay::Never => false,
+        Replay::Never | Replay::Polled => false,
     };
     may && answer.response.status().is_success()
 }

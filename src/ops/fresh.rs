@@ -230,6 +230,11 @@ impl Broker {
         how: &How,
     ) -> Result<Outcome, Error> {
         let plan = |provider: &dyn Provider| match (how, record) {
+            (How::Refresh(wanted), Some(record)) if issuer.mints_again(record) => {
+                let scopes = if wanted.scopes.is_empty() { &record.token.scopes } else { &wanted.scopes };
+                let wanted = Wanted { scopes: scopes.clone(), short_lived: wanted.short_lived };
+                provider.obtain(&crate::model::Grant::ClientCredentials { account: None }, &wanted)
+            }
             (How::Refresh(wanted), Some(record)) => provider.refresh(&record.token, wanted),
             (How::Refresh(wanted), None) => {
                 provider.obtain(&crate::model::Grant::ClientCredentials { account: None }, wanted)

@@ -1,9 +1,13 @@
 //! A provider together with the settings of our application at it. Secrets are fetched when a request is made, not
 //! before, and each of several is tried in turn, so that a secret can be rolled over.
 
-use crate::config::{ConfigError, ProviderSettings};
-use crate::model::{Key, Secret};
+use std::sync::{Mutex, PoisonError};
+
+use crate::config::{ConfigError, Endpoint, OAuth2Settings, ProviderKind, ProviderSettings, WixMode};
+use crate::model::{GrantType, Key, Secret};
 use crate::ops::Error;
+use crate::provider::oauth2::Server;
+use crate::provider::oauth2::metadata::Metadata;
 use crate::provider::{self, Application, Need, Provider, ProviderError};
 use crate::store::Record;
 
@@ -11,15 +15,25 @@ use crate::store::Record;
 #[derive(Debug)]
 pub struct Issuer {
     settings: ProviderSettings,
+    /// OAuth 2.0: what the issuer says of itself, once it is known.
+    metadata: Mutex<Option<Known>>,
     /// Scopes that are going to be asked for.
     scopes: Vec<String>,
+}
+
+/// What an issuer says of itself.
+#[derive(Debug, Clone)]
+struct Known {
+    metadata: Metadata,
+    /// Whether an earlier run kept it: it may be out of date.
+    kept: bool,
 }
 
 impl Issuer {
     /// The issuer of these settings; nothing is fetched yet.
     #[must_use]
     pub const fn new(settings: ProviderSettings) -> Self {
-        Self { settings, scopes: Vec::new() }
+        Self { settings, metadata: Mutex::new(None), scopes: Vec::new() }
     }
 
     /// The same for a request of these scopes: what looks wrong about them is warned about.
@@ -43,7 +57,7 @@ impl Issuer {
     /// The provider with each of the secrets in turn; one without a secret where none is configured.
     #[must_use]
     pub fn providers(&self) -> Providers<'_> {
-        Providers { issuer: self, next: 0, opened: 0 }
+        Providers { issuer: self, next: 0, opened: 0, secret: None }
     }
 
     /// The provider with the first secret.
@@ -57,14 +71,49 @@ impl Issuer {
     /// Whether a token can be had with nothing stored and no login: by the application's own credentials.
     #[must_use]
     pub fn mints(&self) -> bool {
-        use crate::config::{ProviderKind, WixMode};
         match self.settings.kind {
-            ProviderKind::Square => false,
+            ProviderKind::Square | ProviderKind::OAuth2 => false,
             ProviderKind::Wix => match self.settings.mode.as_ref().map(|mode| mode.value) {
                 Some(mode) => matches!(mode, WixMode::App | WixMode::HeadlessAdmin),
                 None => self.settings.instance_id.is_some(),
             },
         }
+    }
+
+    /// Whether the next token of a record is minted by the application's credentials, as its first one was, whatever
+    /// came with that (RFC 6749 §4.4.3). Wix's records tell their provider so themselves.
+    pub(super) fn mints_again(&self, record: &Record) -> bool {
+        let minted = record.grant.as_deref() == Some(GrantType::ClientCredentials.as_str());
+        minted && self.settings.kind == ProviderKind::OAuth2
+    }
+
+    /// The issuer whose metadata are needed before anything is sent; `None` where nothing has to be discovered.
+    pub(super) fn discovers(&self) -> Option<&str> {
+        self.settings.oauth2.as_ref().and_then(OAuth2Settings::discovers)
+    }
+
+    /// Whether the settings themselves give a token endpoint.
+    pub(super) fn has_token_endpoint(&self) -> bool {
+        self.settings.oauth2.as_ref().is_some_and(|oauth2| oauth2.endpoints.contains_key(&Endpoint::Token))
+    }
+
+    /// What the issuer says of itself, where that is known already.
+    pub(super) fn metadata(&self) -> Option<Metadata> {
+        self.known().map(|known| known.metadata)
+    }
+
+    /// Whether what is known of the issuer may be out of date.
+    pub(super) fn has_kept_metadata(&self) -> bool {
+        self.known().is_some_and(|known| known.kept)
+    }
+
+    /// Takes what the issuer says of itself; `kept` where an earlier run did.
+    pub(super) fn learn(&self, metadata: Metadata, kept: bool) {
+        *self.metadata.lock().unwrap_or_else(PoisonError::into_inner) = Some(Known { metadata, kept });
+    }
+
+    fn known(&self) -> Option<Known> {
+        self.metadata.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Refuses a record that another application or another address issued: nothing is sent for it.
@@ -105,7 +154,22 @@ impl Issuer {
         }
     }
 
-    fn application(&self, client_secret: Option<Secret>) -> Result<Application, ConfigError> {
+    /// The endpoints: those that the settings give win over those of the metadata.
+    fn server(&self, settings: &OAuth2Settings) -> Result<Server, Error> {
+        let mut metadata = match (settings.discovers(), self.metadata()) {
+            (None, _) => Metadata::default(),
+            (Some(_), Some(metadata)) => metadata,
+            (Some(issuer), None) => return Err(Error::System(format!("the metadata of {issuer} were not asked for"))),
+        };
+        metadata.endpoints.extend(settings.endpoints.iter().map(|(endpoint, url)| (*endpoint, url.value.clone())));
+        Ok(Server {
+            issuer: settings.issuer.as_ref().map(|issuer| issuer.value.clone()),
+            client_auth: settings.client_auth.as_ref().map(|client_auth| client_auth.value),
+            metadata,
+        })
+    }
+
+    fn application(&self, client_secret: Option<Secret>) -> Result<Application, Error> {
         Ok(Application {
             name: self.settings.name.clone(),
             base_url: self.settings.base_url.value.clone(),
@@ -113,6 +177,7 @@ impl Issuer {
             client_secret,
             instance_id: self.settings.instance_id.as_ref().map(|setting| setting.value.clone()),
             mode: self.settings.mode.as_ref().map(|setting| setting.value),
+            oauth2: self.settings.oauth2.as_ref().map(|settings| self.server(settings)).transpose()?,
         })
     }
 }
@@ -123,6 +188,7 @@ pub struct Providers<'a> {
     issuer: &'a Issuer,
     next: usize,
     opened: usize,
+    secret: Option<Secret>,
 }
 
 impl Providers<'_> {
@@ -155,10 +221,18 @@ impl Providers<'_> {
         Err(ConfigError::Secret { provider: settings.name.to_string(), why }.into())
     }
 
-    fn open(&self, secret: Option<Secret>) -> Result<Box<dyn Provider>, Error> {
-        let issuer = self.issuer;
-        let provider = provider::open(issuer.settings.kind, issuer.application(secret)?);
-        for warning in provider.warnings().into_iter().chain(provider.scope_warnings(&issuer.scopes)) {
+    /// The provider with the same secret once more: something else about it is known now.
+    ///
+    /// # Errors
+    /// As for [`Providers::next`].
+    pub(super) fn again(&self) -> Result<Box<dyn Provider>, Error> {
+        Ok(provider::open(self.issuer.settings.kind, self.issuer.application(self.secret.clone())?))
+    }
+
+    fn open(&mut self, secret: Option<Secret>) -> Result<Box<dyn Provider>, Error> {
+        self.secret = secret;
+        let provider = self.again()?;
+        for warning in provider.warnings().into_iter().chain(provider.scope_warnings(&self.issuer.scopes)) {
             log::warn!("{}: {warning}", provider.name());
         }
         Ok(provider)

@@ -57,6 +57,7 @@ impl Broker {
         scopes: Vec<String>,
     ) -> Result<(Url, Pending), Error> {
         let random = || pkce::random().map_err(|error| Error::System(error.to_string()));
+        self.discover_anew(issuer).await?;
         let provider = issuer.provider()?;
         let code_verifier = provider.uses_pkce().then(random).transpose()?;
         let login = Login {

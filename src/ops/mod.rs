@@ -2,6 +2,8 @@
 
 pub mod browser;
 pub mod browser_login;
+pub mod device;
+pub mod discovery;
 pub mod doctor;
 pub mod error;
 mod exchange;

@@ -1,5 +1,7 @@
 //! The first token of a key: a grant handed in, the answer stored.
 
+use jiff::Timestamp;
+
 use crate::model::{Freshness, Grant, Key, ProfileName};
 use crate::ops::exchange::next_record;
 use crate::ops::history::{Action, Event};
@@ -14,6 +16,16 @@ pub struct Keep {
     pub replace: bool,
     /// Name the profile after the account that answers; the key's own stands in until then.
     pub by_account: bool,
+}
+
+/// A grant that was handed in.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    lease: Box<dyn Lease>,
+    /// What was stored before.
+    old: Option<Record>,
+    /// What came of it.
+    pub(super) result: Result<Outcome, Error>,
 }
 
 fn obtained(key: &Key, record: Record) -> Outcome {
@@ -35,8 +47,30 @@ impl Broker {
         wanted: &Wanted,
         keep: Keep,
     ) -> Result<Outcome, Error> {
-        let replace = keep.replace;
         let began = self.clock.now();
+        let attempt = self.attempt(key, issuer, grant, wanted, keep).await?;
+        self.conclude(key, began, attempt)
+    }
+
+    /// Writes down how an attempt ended, and tells the hooks when its lease is gone.
+    pub(super) fn conclude(&self, key: &Key, began: Timestamp, attempt: Attempt) -> Result<Outcome, Error> {
+        let Attempt { lease, old, result } = attempt;
+        let stored_as = result.as_ref().map_or(key, |outcome| &outcome.key);
+        self.write_down(Event::new(stored_as, Action::Obtain, (began, self.clock.now())), old.as_ref(), &result);
+        drop(lease);
+        self.tell_hooks();
+        result
+    }
+
+    /// Hands in a grant under a lease, which is kept until somebody has looked at how it ended.
+    pub(super) async fn attempt(
+        &self,
+        key: &Key,
+        issuer: &Issuer,
+        grant: &Grant,
+        wanted: &Wanted,
+        keep: Keep,
+    ) -> Result<Attempt, Error> {
         let mut lease = self.store.lease(key, self.lease_wait()).await?;
         // A record that cannot be read is not overwritten unasked: a grant may be in it.
         let old = match lease.get().await {
@@ -46,18 +80,14 @@ impl Broker {
                 log::warn!("{key}: {error}");
                 None
             }
-            Err(error) if !replace => return Err(error.into()),
+            Err(error) if !keep.replace => return Err(error.into()),
             Err(error) => {
                 log::warn!("{key}: replacing a record that cannot be read: {error}");
                 None
             }
         };
         let result = self.hand_in(key, issuer, lease.as_mut(), old.as_ref(), (grant, wanted, keep)).await;
-        let stored_as = result.as_ref().map_or(key, |outcome| &outcome.key);
-        self.write_down(Event::new(stored_as, Action::Obtain, (began, self.clock.now())), old.as_ref(), &result);
-        drop(lease);
-        self.tell_hooks();
-        result
+        Ok(Attempt { lease, old, result })
     }
 
     /// The exchange, under the lease.
@@ -72,6 +102,7 @@ impl Broker {
         let spent = match grant {
             Grant::Refresh { refresh_token } => Some(refresh_token),
             Grant::Code { code, .. } => Some(code),
+            Grant::Device { device_code } => Some(device_code),
             Grant::ClientCredentials { .. } | Grant::Migration { .. } => None,
         };
         let asked = self.exchange(key, issuer, lease, spent, |provider| provider.obtain(grant, wanted)).await?;

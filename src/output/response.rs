@@ -59,7 +59,7 @@ pub fn render(
         (Format::Header, _) => Some(match kind {
             // Wix takes the token as it is (developer documentation, "REST API authentication").
             ProviderKind::Wix => format!("Authorization: {access}"),
-            ProviderKind::Square => format!("Authorization: Bearer {access}"),
+            ProviderKind::Square | ProviderKind::OAuth2 => format!("Authorization: Bearer {access}"),
         }),
         (Format::Env, _) => {
             let quoted = access.replace('\'', r"'\''");
@@ -93,10 +93,11 @@ mod tests {
 
     #[test]
     fn renders_every_form() {
-        use ProviderKind::{Square, Wix};
+        use ProviderKind::{OAuth2, Square, Wix};
         for (kind, format, json, expected) in [
             (Square, Format::Token, Json::Response, "a'b"),
             (Square, Format::Header, Json::Response, "Authorization: Bearer a'b"),
+            (OAuth2, Format::Header, Json::Response, "Authorization: Bearer a'b"),
             (Wix, Format::Header, Json::Response, "Authorization: a'b"),
             (Square, Format::Env, Json::Response, r"export MY_SHOP_ACCESS_TOKEN='a'\''b'"),
             (Square, Format::None, Json::Response, ""),

@@ -4,23 +4,25 @@
 mod answer;
 mod body;
 pub mod error;
+pub mod oauth2;
 pub mod pkce;
 #[cfg(test)]
 mod recorded;
+mod request;
 pub mod square;
 pub mod wix;
 
 use std::fmt::{self, Debug};
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, header};
+use http::Request;
 use jiff::Timestamp;
-use serde_json::Value;
 use url::Url;
 
 pub use error::{Need, ProviderError, Refusal, RefusalClass};
+pub use oauth2::device::DeviceAuthorization;
 
-use self::body::Body;
+use self::request::{post, post_json, secret_header, under};
 use crate::config::{ProviderKind, WixMode};
 use crate::model::{Grant, ProviderName, Replay, Response, Secret, Token};
 
@@ -42,6 +44,8 @@ pub struct Application {
     pub instance_id: Option<String>,
     /// Wix: the sort of credential; absent where the given credentials decide.
     pub mode: Option<WixMode>,
+    /// OAuth 2.0: the endpoints; absent for the other kinds.
+    pub oauth2: Option<oauth2::Server>,
 }
 
 /// One request and how to read its answer.
@@ -284,6 +288,18 @@ pub trait Provider: Send + Sync + Debug {
     /// # Errors
     /// [`ProviderError::Unsupported`] where the provider cannot say.
     fn inspect(&self, token: &Token) -> Result<Exchange<Inspection>, ProviderError>;
+
+    /// Asks for a code that a person enters on another device (RFC 8628 §3.1).
+    ///
+    /// # Errors
+    /// [`ProviderError::Unsupported`] unless the provider has it.
+    fn device_authorization(&self, wanted: &Wanted) -> Result<Exchange<DeviceAuthorization>, ProviderError> {
+        let _ = wanted;
+        Err(ProviderError::Unsupported {
+            what: format!("{} has no login on another device", self.name()),
+            hint: Some(format!("log in with a browser: tokman obtain --provider {}", self.name())),
+        })
+    }
 }
 
 /// Makes the provider that speaks the given protocol for an application.
@@ -292,41 +308,6 @@ pub fn open(kind: ProviderKind, application: Application) -> Box<dyn Provider> {
     match kind {
         ProviderKind::Square => Box::new(square::Square::new(application)),
         ProviderKind::Wix => Box::new(wix::Wix::new(application)),
+        ProviderKind::OAuth2 => Box::new(oauth2::OAuth2::new(application)),
     }
-}
-
-/// A POST of a JSON body to `path` under the application's base address, and the secrets in it.
-fn post_json(application: &Application, path: &str, body: Body) -> (Request<Bytes>, Vec<Secret>) {
-    let (members, secrets) = body.into_parts();
-    let mut request = post(application, path, Bytes::from(Value::Object(members).to_string()));
-    request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    (request, secrets)
-}
-
-/// A POST of `body` to `path` under the application's base address, asking for JSON.
-fn post(application: &Application, path: &str, body: Bytes) -> Request<Bytes> {
-    let address = format!("{}{path}", application.base_url.as_str().trim_end_matches('/'));
-    let mut request = Request::new(body);
-    *request.method_mut() = Method::POST;
-    // A base address that was checked, and a path of ours or percent-encoded: this is an address.
-    *request.uri_mut() = address.parse().unwrap_or_default();
-    request.headers_mut().insert(header::ACCEPT, HeaderValue::from_static("application/json"));
-    request
-}
-
-/// A header value that is not shown by anything that formats the request.
-///
-/// # Errors
-/// [`ProviderError::NotSendable`] for a value with a line break or the like in it.
-fn secret_header(what: &'static str, value: &str) -> Result<HeaderValue, ProviderError> {
-    let mut value = HeaderValue::from_str(value).map_err(|_| ProviderError::NotSendable(what))?;
-    value.set_sensitive(true);
-    Ok(value)
-}
-
-/// The address of `path` under a base address.
-fn under(base_url: &Url, path: &str) -> Url {
-    let mut address = base_url.clone();
-    address.set_path(&format!("{}{path}", base_url.path().trim_end_matches('/')));
-    address
 }

@@ -93,6 +93,7 @@ pub(super) fn application(base_url: &str, client_id: &str, client_secret: Option
         client_secret: client_secret.map(Secret::new),
         instance_id: None,
         mode: None,
+        oauth2: None,
     }
 }
 

@@ -219,6 +219,10 @@ impl Provider for Square {
                 what: "Square has no client credentials grant".to_owned(),
                 hint: Some("log in with `tokman obtain`, or hand in a code with `tokman obtain --code -`".to_owned()),
             }),
+            Grant::Device { .. } => Err(ProviderError::Unsupported {
+                what: "Square has no login on another device".to_owned(),
+                hint: Some("log in with `tokman obtain`".to_owned()),
+            }),
         }
     }
 

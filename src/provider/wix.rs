@@ -265,6 +265,7 @@ impl Provider for Wix {
                     }
                 }
             }
+            Grant::Device { .. } => Err(unsupported_grant("a login on another device")),
             Grant::Migration { .. } => Err(unsupported_grant("migration tokens, which are Square's")),
         }
     }

@@ -13,6 +13,7 @@ mod exit_codes;
 mod help;
 mod life;
 mod login;
+mod oauth2;
 mod obtain;
 mod recorded;
 mod refresh;
