@@ -38,6 +38,8 @@ pub(super) struct Consent<'a> {
     pub(super) wish: &'a str,
     /// The scopes it wants; may be empty.
     pub(super) scopes: &'a [String],
+    /// The code that a device shows and the person compares; absent where there is no device.
+    pub(super) code: Option<&'a str>,
     /// Where the form goes.
     pub(super) action: String,
     /// The name of the question, sent back with the answer.
@@ -49,6 +51,10 @@ pub(super) struct Consent<'a> {
 /// A page with "Allow" and "Deny".
 pub(super) fn consent(consent: &Consent) -> Reply {
     let body = html! {
+        @if let Some(code) = consent.code {
+            p { "Go on only if your device shows this code:" }
+            p.code { (code) }
+        }
         p { (consent.wish) }
         @if !consent.scopes.is_empty() {
             ul { @for scope in consent.scopes { li { code { (scope) } } } }
@@ -63,6 +69,20 @@ pub(super) fn consent(consent: &Consent) -> Reply {
         }
     };
     page(StatusCode::OK, &format!("{} wants your consent", consent.provider), &body, consent.redirect)
+}
+
+/// A page that asks for the code that a device shows, and may say what was wrong with the one before.
+pub(super) fn code_form(status: StatusCode, provider: &str, action: &str, note: Option<&str>) -> Reply {
+    let body = html! {
+        form method="get" action=(action) {
+            label for="user_code" { "The code that your device shows" }
+            input.code type="text" id="user_code" name="user_code" required autofocus maxlength="20"
+                autocomplete="off" autocapitalize="characters" spellcheck="false" placeholder="XXXX-XXXX";
+            @if let Some(note) = note { p.wrong role="alert" { (note) } }
+            button.go type="submit" { "Continue" }
+        }
+    };
+    page(status, &format!("Connect a device to {provider}"), &body, None)
 }
 
 /// A page that says something.
@@ -127,6 +147,7 @@ mod tests {
             provider: "Square",
             wish: "a\"<b>",
             scopes: &scopes,
+            code: None,
             action: "/consent".to_owned(),
             id: "\"><x",
             redirect: Some(&redirect),
