@@ -79,7 +79,8 @@ fn request(query: &Fields) -> Result<(Vec<String>, String), (&'static str, Strin
     if query.get("response_mode").is_some_and(|mode| mode != "query") {
         return Err(invalid("only the response_mode query is supported"));
     }
-    let challenge = query.get("code_challenge").ok_or_else(|| invalid("code_challenge is missing: PKCE is required"))?;
+    let challenge =
+        query.get("code_challenge").ok_or_else(|| invalid("code_challenge is missing: PKCE is required"))?;
     // Without a method it would be plain.
     if query.get("code_challenge_method") != Some("S256") {
         return Err(invalid("code_challenge_method must be S256"));

@@ -123,7 +123,11 @@ pub(super) fn decide(acme: &mut OAuth2, code: &str, allowed: bool, now: Timestam
         Some(device) => {
             device.allowed = Some(allowed);
             if allowed {
-                page::notice(StatusCode::OK, "The device is connected", "It goes on by itself. This page can be closed.")
+                page::notice(
+                    StatusCode::OK,
+                    "The device is connected",
+                    "It goes on by itself. This page can be closed.",
+                )
             } else {
                 page::notice(StatusCode::OK, "The device was refused", "It gets no access. This page can be closed.")
             }
