@@ -66,12 +66,16 @@ impl Trial {
         Answer::of(&self.ask(proof, "/token", members))
     }
 
+    fn id_of(&self, proof: Proof) -> String {
+        if proof == Proof::Public { self.public() } else { self.client() }
+    }
+
     /// The address of the consent page for a client, with members replaced or, where empty, left out.
-    fn authorization(&self, client_id: &str, changes: &[(&str, &str)]) -> String {
-        let challenge = challenge(VERIFIER);
+    fn authorization(&self, proof: Proof, changes: &[(&str, &str)]) -> String {
+        let (challenge, client_id) = (challenge(VERIFIER), self.id_of(proof));
         let mut members = vec![
             ("response_type", "code"),
-            ("client_id", client_id),
+            ("client_id", &client_id),
             ("redirect_uri", REDIRECT),
             ("scope", "read write offline_access"),
             ("state", "a b"),
@@ -84,8 +88,7 @@ impl Trial {
     }
 
     fn code(&mut self, proof: Proof) -> String {
-        let client = if proof == Proof::Public { self.public() } else { self.client() };
-        let path = self.authorization(&client, &[]);
+        let path = self.authorization(proof, &[]);
         brought(&self.get(&path), "code").unwrap()
     }
 

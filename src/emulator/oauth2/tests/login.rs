@@ -10,7 +10,7 @@ use crate::emulator::trial::{Trial, brought, location, page, question};
 #[test]
 fn redirects_with_the_code_the_state_and_the_issuer() {
     let mut trial = Trial::approving();
-    let path = trial.authorization(&trial.client(), &[("redirect_uri", "http://localhost:1/cb?keep=1")]);
+    let path = trial.authorization(Proof::Basic, &[("redirect_uri", "http://localhost:1/cb?keep=1")]);
     let reply = trial.get(&path);
     let names: Vec<_> = location(&reply).query_pairs().map(|(name, _)| name.into_owned()).collect();
     assert_eq!(names, ["keep", "code", "state", "iss"]);
@@ -21,12 +21,11 @@ fn redirects_with_the_code_the_state_and_the_issuer() {
 #[test]
 fn shows_a_page_where_it_does_not_know_whom_to_answer() {
     let mut trial = Trial::approving();
-    let client = trial.client();
-    let unknown = trial.authorization("acme-other", &[]);
-    let repeated = format!("{}&client_id={client}", trial.authorization(&client, &[]));
+    let unknown = trial.authorization(Proof::Basic, &[("client_id", "acme-other")]);
+    let repeated = format!("{}&client_id={}", trial.authorization(Proof::Basic, &[]), trial.client());
     let mut paths = vec![unknown, repeated];
     for address in ["", "http://a.example/cb", "myapp:x", "javascript:alert(1)", "http://127.0.0.1:1/cb#x", "/cb"] {
-        paths.push(trial.authorization(&client, &[("redirect_uri", address)]));
+        paths.push(trial.authorization(Proof::Basic, &[("redirect_uri", address)]));
     }
     for path in paths {
         let reply = trial.get(&path);
@@ -48,8 +47,8 @@ fn sends_other_errors_back_with_state_and_issuer() {
         (("code_challenge_method", "plain"), "invalid_request"),
         (("scope", "read everything"), "invalid_scope"),
     ] {
-        for client in [trial.client(), trial.public()] {
-            let path = trial.authorization(&client, &[change]);
+        for proof in [Proof::Basic, Proof::Public] {
+            let path = trial.authorization(proof, &[change]);
             let reply = trial.get(&path);
             assert_eq!(brought(&reply, "error").as_deref(), Some(error), "{change:?}");
             assert_eq!(brought(&reply, "state").as_deref(), Some("a b"));
@@ -57,14 +56,14 @@ fn sends_other_errors_back_with_state_and_issuer() {
             assert!(brought(&reply, "error_description").is_some() && brought(&reply, "code").is_none());
         }
     }
-    let repeated = format!("{}&scope=read", trial.authorization(&trial.client(), &[]));
+    let repeated = format!("{}&scope=read", trial.authorization(Proof::Basic, &[]));
     assert_eq!(brought(&trial.get(&repeated), "error").as_deref(), Some("invalid_request"));
 }
 
 #[test]
 fn asks_for_consent_and_takes_yes_once() {
     let mut trial = Trial::new(Options::default());
-    let path = trial.authorization(&trial.client(), &[]);
+    let path = trial.authorization(Proof::Basic, &[]);
     let reply = trial.get(&path);
     assert!(page(&reply).contains("offline_access") && page(&reply).contains("action=\"/acme/consent\""));
     let form = format!("consent={}&decision=allow", question(&reply));
@@ -78,7 +77,7 @@ fn asks_for_consent_and_takes_yes_once() {
 #[test]
 fn takes_no_for_an_answer_to_consent() {
     let mut trial = Trial::new(Options::default());
-    let path = trial.authorization(&trial.client(), &[]);
+    let path = trial.authorization(Proof::Basic, &[]);
     let reply = trial.get(&path);
     let denied = trial.submit("/acme/consent", &format!("consent={}&decision=deny", question(&reply)));
     assert_eq!(brought(&denied, "error").as_deref(), Some("access_denied"));
@@ -89,7 +88,7 @@ fn takes_no_for_an_answer_to_consent() {
 #[test]
 fn forgets_a_consent_page_after_ten_minutes() {
     let mut trial = Trial::new(Options::default());
-    let path = trial.authorization(&trial.client(), &[]);
+    let path = trial.authorization(Proof::Basic, &[]);
     let reply = trial.get(&path);
     trial.pass(600);
     let late = trial.submit("/acme/consent", &format!("consent={}&decision=allow", question(&reply)));
@@ -99,7 +98,7 @@ fn forgets_a_consent_page_after_ten_minutes() {
 #[test]
 fn answers_a_code_with_a_refresh_token_even_without_offline_access() {
     let mut trial = Trial::approving();
-    let path = trial.authorization(&trial.public(), &[("scope", "read")]);
+    let path = trial.authorization(Proof::Public, &[("scope", "read")]);
     let code = brought(&trial.get(&path), "code").unwrap();
     let answer = trial.exchange_code(Proof::Public, &code);
     let names: Vec<_> = answer.body.as_object().unwrap().keys().map(String::as_str).collect();
@@ -196,7 +195,7 @@ fn takes_a_refresh_token_from_its_own_client_only() {
 #[test]
 fn narrows_the_scope_of_one_access_token_and_never_widens_it() {
     let mut trial = Trial::approving();
-    let path = trial.authorization(&trial.client(), &[("scope", "read write")]);
+    let path = trial.authorization(Proof::Basic, &[("scope", "read write")]);
     let code = brought(&trial.get(&path), "code").unwrap();
     let token = trial.exchange_code(Proof::Basic, &code).text("refresh_token");
     let wide = trial.spend(Proof::Basic, &token, &[("scope", "read profile")]);
