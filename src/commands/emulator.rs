@@ -1,4 +1,4 @@
-//! `tokman emulator`: a local Square and Wix, for trials and tests.
+//! `tokman emulator`: a local Square, Wix and OAuth 2.0 provider, for trials and tests.
 
 mod demo;
 
@@ -22,10 +22,10 @@ use crate::ops;
 /// The port where no other is asked for and nobody else has to know it.
 const PORT: u16 = 8918;
 
-/// Runs a local Square and Wix for trials and tests
+/// Runs a local Square, Wix and OAuth 2.0 provider for trials and tests
 ///
-/// Serves both providers' OAuth endpoints on 127.0.0.1, with their strictness and their error bodies, for one invented
-/// application. Prints the environment to use and serves until it is stopped; with a command, runs that in the
+/// Serves their OAuth endpoints on 127.0.0.1, with their strictness and their error bodies, for one invented
+/// application each. Prints the environment to use and serves until it is stopped; with a command, runs that in the
 /// environment and ends with its exit code.
 #[derive(Debug, Args)]
 #[command(

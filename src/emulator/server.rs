@@ -61,8 +61,9 @@ impl Emulator {
         self.address
     }
 
-    /// The environment variables that lead a client here: base addresses, the application's identifiers and secrets,
-    /// Wix's instance, and, as `TOKMAN_EMULATOR_SQUARE_OLD_TOKEN`, an access token of Square that can be migrated.
+    /// The environment variables that lead a client here: base addresses, the applications' identifiers and secrets,
+    /// Wix's instance, and, as `TOKMAN_EMULATOR_…`, what tokman does not read: Acme's issuer and its client without a
+    /// secret, and an access token of Square that can be migrated.
     #[must_use]
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         self.environment.clone()
