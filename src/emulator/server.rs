@@ -17,6 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use super::oauth2;
 use super::state::{State, unreadable};
 use super::wire::Reply;
 use super::{EmulatorError, Options};
@@ -59,6 +60,12 @@ impl Emulator {
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The issuer of the OAuth 2.0 provider.
+    #[must_use]
+    pub fn issuer(&self) -> String {
+        format!("http://{}{}", self.address, oauth2::PREFIX)
     }
 
     /// The environment variables that lead a client here: base addresses, the applications' identifiers and secrets,
@@ -170,6 +177,7 @@ mod tests {
             let find = |name: &str| environment.iter().find(|(key, _)| *key == name).unwrap().1.clone();
             assert_eq!(find("TOKMAN_SQUARE_BASE_URL"), format!("http://{address}/square"));
             assert_eq!(find("TOKMAN_WIX_BASE_URL"), format!("http://{address}/wix"));
+            assert_eq!(find("TOKMAN_EMULATOR_ISSUER"), emulator.issuer());
             let serving = tokio::spawn(emulator.serve());
 
             assert!(say(address, "rubbish\r\n\r\n").await.starts_with("HTTP/1.1 400"));
