@@ -1,9 +1,9 @@
-//! `tokman emulator`: a local Square and Wix, for trials and tests.
+//! `tokman emulator`: a local Square, Wix and OAuth 2.0 provider, for trials and tests.
 
 mod demo;
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,16 +17,17 @@ use crate::context::Context;
 use crate::emulator::{Emulator, Options};
 use crate::env;
 use crate::exit::Usage;
+use crate::fsutil::{self, FsError};
 use crate::model::duration;
 use crate::ops;
 
 /// The port where no other is asked for and nobody else has to know it.
 const PORT: u16 = 8918;
 
-/// Runs a local Square and Wix for trials and tests
+/// Runs a local Square, Wix and OAuth 2.0 provider for trials and tests
 ///
-/// Serves both providers' OAuth endpoints on 127.0.0.1, with their strictness and their error bodies, for one invented
-/// application. Prints the environment to use and serves until it is stopped; with a command, runs that in the
+/// Serves their OAuth endpoints on 127.0.0.1, with their strictness and their error bodies, for one invented
+/// application each. Prints the environment to use and serves until it is stopped; with a command, runs that in the
 /// environment and ends with its exit code.
 #[derive(Debug, Args)]
 #[command(
@@ -87,7 +88,7 @@ pub fn run(context: &Context, args: &EmulatorArgs) -> anyhow::Result<ExitCode> {
         let error = anyhow::Error::from(error);
         Usage::new(format!("{error:#}")).hint("tokman emulator --port 0    # any port that is free")
     })?;
-    let environment = emulator.environment();
+    let (environment, issuer) = (emulator.environment(), emulator.issuer());
     if alone {
         for (name, value) in &environment {
             context.printer.essential(&format!("{name}={value}"))?;
@@ -104,6 +105,7 @@ pub fn run(context: &Context, args: &EmulatorArgs) -> anyhow::Result<ExitCode> {
     });
     let home =
         tempfile::Builder::new().prefix("tokman-emulator-").tempdir().context("cannot make a temporary directory")?;
+    configure(home.path(), &issuer)?;
     if args.demo {
         return demo::run(context, &environment, home.path());
     }
@@ -131,13 +133,27 @@ pub fn run(context: &Context, args: &EmulatorArgs) -> anyhow::Result<ExitCode> {
     Ok(exit_code(status))
 }
 
+/// Where the settings and tokens of a run are.
+fn config_dir(home: &Path) -> PathBuf {
+    home.join("config")
+}
+
+/// Writes the config file in which the provider `acme` is the emulator's. Square and Wix need none.
+fn configure(home: &Path, issuer: &str) -> Result<(), FsError> {
+    let directory = config_dir(home);
+    fsutil::make_private_dir(&directory)?;
+    let text = format!("[provider.acme]\nkind = \"oauth2\"\nissuer = \"{issuer}\"\n");
+    fsutil::create_private(&directory.join("config.toml"), text.as_bytes(), false)?;
+    Ok(())
+}
+
 /// Gives a command the emulator's environment, and nothing of the settings that tokman has otherwise.
 fn in_environment(command: &mut Command, environment: &[(&'static str, String)], home: &Path) {
     for name in env::our_names() {
         command.env_remove(name);
     }
     command.envs(environment.iter().map(|(name, value)| (name, value)));
-    command.env(env::CONFIG_DIR, home.join("config"));
+    command.env(env::CONFIG_DIR, config_dir(home));
 }
 
 /// A child's exit code; as shells have it, 128 and its number for a signal.
@@ -145,4 +161,23 @@ fn exit_code(status: std::process::ExitStatus) -> ExitCode {
     use std::os::unix::process::ExitStatusExt as _;
     let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1);
     ExitCode::from(u8::try_from(code).unwrap_or(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn gives_a_command_a_private_config_file_that_names_the_issuer() {
+        let home = tempfile::tempdir().unwrap();
+        configure(home.path(), "http://127.0.0.1:1/acme").unwrap();
+        let file = home.path().join("config/config.toml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        let provider = &text.parse::<toml::Table>().unwrap()["provider"]["acme"];
+        assert_eq!(provider["kind"].as_str(), Some("oauth2"));
+        assert_eq!(provider["issuer"].as_str(), Some("http://127.0.0.1:1/acme"));
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o7777, 0o600);
+    }
 }

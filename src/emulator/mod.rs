@@ -1,10 +1,12 @@
-//! Square and Wix on this machine: their OAuth endpoints with their strictness, their lifetimes and their error
-//! bodies, for one invented application. It keeps everything in memory and knows nothing of tokman's own client.
+//! Square, Wix and an OAuth 2.0 provider on this machine: their OAuth endpoints with their strictness, their lifetimes
+//! and their error bodies, for one invented application each. It keeps everything in memory and knows nothing of
+//! tokman's own client.
 //!
 //! Square is served under `/square` and, for clients that accept no path in a base address, at the root too; Wix
-//! under `/wix` only. Both have `/oauth2/token`, so what has no prefix is always Square's.
+//! under `/wix` and the OAuth 2.0 provider, Acme, under `/acme` only. Two of them have `/oauth2/token`, so what has no prefix is always Square's.
 
 mod faults;
+mod oauth2;
 mod page;
 mod random;
 mod server;

@@ -13,20 +13,30 @@ use url::Url;
 use super::wire::Reply;
 
 const STYLE: &str = "\
-:root{color-scheme:light dark;--ink:#1d2430;--soft:#5b6675;--card:#fff;--ground:#eef1f5;--line:#d5dbe3;--go:#1f5fd0}
-@media(prefers-color-scheme:dark){:root{--ink:#e8ecf2;--soft:#9aa6b6;--card:#1b212b;--ground:#11151c;--line:#323b49;--go:#4c86ee}}
+:root{color-scheme:light dark;--ink:#1d2430;--soft:#5b6675;--card:#fff;--ground:#eef1f5;--line:#d5dbe3;--go:#1f5fd0;--over:#194fae;--hover:#f4f6f9;--wrong:#b3261e}
+@media(prefers-color-scheme:dark){:root{--ink:#e8ecf2;--soft:#9aa6b6;--card:#1b212b;--ground:#11151c;--line:#3a4453;--go:#2f6be0;--over:#3f79ea;--hover:#242c38;--wrong:#ff9a90}}
 *{box-sizing:border-box}
-body{margin:0;min-height:100vh;display:grid;place-items:center;padding:1rem;background:var(--ground);color:var(--ink);font:16px/1.5 system-ui,sans-serif}
-main{width:100%;max-width:30rem;padding:2rem;background:var(--card);border:1px solid var(--line);border-radius:12px}
-h1{margin:0 0 1rem;font-size:1.3rem}
+body{margin:0;min-height:100vh;min-height:100dvh;display:grid;place-items:center;padding:1rem;background:var(--ground);color:var(--ink);font:16px/1.5 system-ui,sans-serif}
+main{width:100%;max-width:30rem;padding:clamp(1.25rem,5vw,2rem);background:var(--card);border:1px solid var(--line);border-radius:12px;overflow-wrap:anywhere}
+h1{margin:0 0 1rem;font-size:1.3rem;line-height:1.3;text-wrap:balance}
 p,ul{margin:0 0 1rem}
 ul{padding-left:1.2rem}
-code{font-size:.9em;overflow-wrap:anywhere}
+label{display:block;margin-bottom:.5rem}
+code,.code{font-family:ui-monospace,monospace}
+code{font-size:.9em}
+.code{width:100%;padding:.6rem;font-size:1.5rem;letter-spacing:.1em;text-align:center;border:1px solid var(--line);border-radius:8px}
+input.code{display:block;color:inherit;background:none;text-transform:uppercase}
 .soft{color:var(--soft);font-size:.9rem}
-form{display:flex;gap:.75rem;margin:1.5rem 0}
-button{flex:1;padding:.6rem;font:inherit;color:inherit;background:none;border:1px solid var(--line);border-radius:8px;cursor:pointer}
+.wrong{margin:.75rem 0 0;color:var(--wrong)}
+form{margin:1.5rem 0}
+h1+form{margin-top:0}
+.choice{display:flex;gap:.75rem;margin-top:1.5rem}
+button{flex:1;min-height:2.75rem;padding:.6rem;font:inherit;color:inherit;background:none;border:1px solid var(--line);border-radius:8px;cursor:pointer}
+button:hover{background:var(--hover)}
 button.go{color:#fff;background:var(--go);border-color:var(--go)}
-.foot{margin:0;padding-top:1rem;border-top:1px solid var(--line)}
+button.go:hover{background:var(--over)}
+:focus-visible{outline:2px solid var(--go);outline-offset:2px}
+.foot{margin:0;text-wrap:balance;padding-top:1rem;border-top:1px solid var(--line)}
 ";
 
 /// What a consent page asks.
@@ -38,6 +48,8 @@ pub(super) struct Consent<'a> {
     pub(super) wish: &'a str,
     /// The scopes it wants; may be empty.
     pub(super) scopes: &'a [String],
+    /// The code that a device shows and the person compares; absent where there is no device.
+    pub(super) code: Option<&'a str>,
     /// Where the form goes.
     pub(super) action: String,
     /// The name of the question, sent back with the answer.
@@ -49,20 +61,40 @@ pub(super) struct Consent<'a> {
 /// A page with "Allow" and "Deny".
 pub(super) fn consent(consent: &Consent) -> Reply {
     let body = html! {
+        @if let Some(code) = consent.code {
+            p { "Go on only if your device shows this code:" }
+            p.code { (code) }
+        }
         p { (consent.wish) }
         @if !consent.scopes.is_empty() {
             ul { @for scope in consent.scopes { li { code { (scope) } } } }
         }
         form method="post" action=(consent.action) {
             input type="hidden" name="consent" value=(consent.id);
-            button type="submit" name="decision" value="deny" { "Deny" }
-            button.go type="submit" name="decision" value="allow" { "Allow" }
+            div.choice {
+                button type="submit" name="decision" value="deny" { "Deny" }
+                button.go type="submit" name="decision" value="allow" { "Allow" }
+            }
         }
         @if let Some(redirect) = consent.redirect {
             p.soft { "Afterwards the browser goes to " code { (redirect) } }
         }
     };
-    page(StatusCode::OK, &format!("{} wants your consent", consent.provider), &body, consent.redirect)
+    page(StatusCode::OK, &format!("{} asks for your consent", consent.provider), &body, consent.redirect)
+}
+
+/// A page that asks for the code that a device shows, and may say what was wrong with the one before.
+pub(super) fn code_form(status: StatusCode, provider: &str, action: &str, note: Option<&str>) -> Reply {
+    let body = html! {
+        form method="get" action=(action) {
+            label for="user_code" { "The code that your device shows" }
+            input.code type="text" id="user_code" name="user_code" required autofocus maxlength="20"
+                autocomplete="off" autocapitalize="characters" spellcheck="false";
+            @if let Some(note) = note { p.wrong role="alert" { (note) } }
+            div.choice { button.go type="submit" { "Continue" } }
+        }
+    };
+    page(status, &format!("Connect a device to {provider}"), &body, None)
 }
 
 /// A page that says something.
@@ -127,6 +159,7 @@ mod tests {
             provider: "Square",
             wish: "a\"<b>",
             scopes: &scopes,
+            code: None,
             action: "/consent".to_owned(),
             id: "\"><x",
             redirect: Some(&redirect),

@@ -10,6 +10,7 @@ use super::EmulatorError;
 
 /// Without vowels and look-alikes no word is spelt by accident.
 const CAPITALS: &[u8; 32] = b"0123456789BCDFGHJKLMNPQRSTVWXYZA";
+const CONSONANTS: &[u8; 20] = b"BCDFGHJKLMNPQRSTVWXZ";
 
 /// A source of random values.
 #[derive(Debug)]
@@ -46,6 +47,12 @@ impl Random {
         let letters = self.draw();
         let letters = letters.as_ref().iter().take(10).map(|byte| char::from(CAPITALS[usize::from(byte % 32)]));
         prefix.chars().chain(letters).collect()
+    }
+
+    /// Capital letters without vowels, for codes that people type (RFC 8628 §6.1).
+    pub(super) fn consonants(&mut self, count: usize) -> String {
+        let letters = self.draw();
+        letters.as_ref().iter().take(count).map(|byte| char::from(CONSONANTS[usize::from(byte % 20)])).collect()
     }
 
     /// A random GUID (RFC 9562, version 4).
@@ -89,6 +96,7 @@ mod tests {
         let (one, other) = (random.text("EAAA", 60), random.text("EAAA", 60));
         assert!(one.len() == 64 && one.starts_with("EAAA") && one != other);
         assert_eq!(random.capitals("ML").len(), 12);
+        assert_eq!(random.consonants(8).len(), 8);
     }
 
     #[test]

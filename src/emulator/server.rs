@@ -17,6 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use super::oauth2;
 use super::state::{State, unreadable};
 use super::wire::Reply;
 use super::{EmulatorError, Options};
@@ -61,8 +62,15 @@ impl Emulator {
         self.address
     }
 
-    /// The environment variables that lead a client here: base addresses, the application's identifiers and secrets,
-    /// Wix's instance, and, as `TOKMAN_EMULATOR_SQUARE_OLD_TOKEN`, an access token of Square that can be migrated.
+    /// The issuer of the OAuth 2.0 provider.
+    #[must_use]
+    pub fn issuer(&self) -> String {
+        format!("http://{}{}", self.address, oauth2::PREFIX)
+    }
+
+    /// The environment variables that lead a client here: base addresses, the applications' identifiers and secrets,
+    /// Wix's instance, and, as `TOKMAN_EMULATOR_…`, what tokman does not read: Acme's issuer and its client without a
+    /// secret, and an access token of Square that can be migrated.
     #[must_use]
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         self.environment.clone()
@@ -169,6 +177,7 @@ mod tests {
             let find = |name: &str| environment.iter().find(|(key, _)| *key == name).unwrap().1.clone();
             assert_eq!(find("TOKMAN_SQUARE_BASE_URL"), format!("http://{address}/square"));
             assert_eq!(find("TOKMAN_WIX_BASE_URL"), format!("http://{address}/wix"));
+            assert_eq!(find("TOKMAN_EMULATOR_ISSUER"), emulator.issuer());
             let serving = tokio::spawn(emulator.serve());
 
             assert!(say(address, "rubbish\r\n\r\n").await.starts_with("HTTP/1.1 400"));

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use jiff::Timestamp;
 
+use super::oauth2::{self, OAuth2};
 use super::random::Random;
 use super::square::Square;
 use super::wire::{Call, Fields, Reply};
@@ -18,7 +19,7 @@ use crate::model::Clock;
 /// How long a consent page may be left open, in seconds.
 const PATIENCE: i64 = 600;
 
-/// What both providers draw on.
+/// What all providers draw on.
 #[derive(Debug)]
 pub(super) struct House {
     /// How to behave.
@@ -36,27 +37,30 @@ impl House {
     }
 }
 
-/// Both providers and what they share.
+/// The providers and what they share.
 pub(super) struct State {
     clock: Arc<dyn Clock>,
     house: House,
     square: Square,
     wix: Wix,
+    acme: OAuth2,
 }
 
 impl State {
-    /// Invents an application and its accounts.
+    /// Invents the applications and their accounts.
     pub(super) fn new(options: Options, clock: Arc<dyn Clock>, origin: String) -> Result<Self, EmulatorError> {
         let mut random = Random::new()?;
         let square = Square::new(&mut random, whole_seconds(clock.now()));
         let wix = Wix::new(&mut random);
-        Ok(Self { clock, house: House { options, random, origin }, square, wix })
+        let acme = OAuth2::new(&mut random);
+        Ok(Self { clock, house: House { options, random, origin }, square, wix, acme })
     }
 
     /// What a client has to know, in the order in which it is read best.
     pub(super) fn environment(&self) -> Vec<(&'static str, String)> {
         let mut environment = self.square.environment(&self.house.origin);
         environment.extend(self.wix.environment(&self.house.origin));
+        environment.extend(self.acme.environment(&self.house.origin));
         environment
     }
 
@@ -64,7 +68,11 @@ impl State {
     pub(super) fn answer(&mut self, request: &Request<Bytes>) -> Reply {
         let path = request.uri().path();
         let under = |prefix: &str| path.strip_prefix(prefix).filter(|rest| rest.starts_with('/'));
-        let (prefix, rest) = if let Some(rest) = under("/wix") {
+        let (prefix, rest) = if path == oauth2::WELL_KNOWN {
+            (oauth2::PREFIX, path)
+        } else if let Some(rest) = under(oauth2::PREFIX) {
+            (oauth2::PREFIX, rest)
+        } else if let Some(rest) = under("/wix") {
             ("/wix", rest)
         } else if let Some(rest) = under("/square") {
             ("/square", rest)
@@ -84,6 +92,8 @@ impl State {
         match (prefix, struck) {
             ("/wix", false) => self.wix.answer(&call, &mut self.house),
             ("/wix", true) => Wix::unavailable(call.now, &mut self.house),
+            (oauth2::PREFIX, false) => self.acme.answer(&call, &mut self.house),
+            (oauth2::PREFIX, true) => OAuth2::unavailable(),
             (_, false) => self.square.answer(&call, &mut self.house),
             (_, true) => Square::unavailable(),
         }

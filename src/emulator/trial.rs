@@ -1,4 +1,4 @@
-//! What the tests of both providers share: a state without a socket, a clock that can be moved, requests in a line.
+//! What the tests of all providers share: a state without a socket, a clock that can be moved, requests in a line.
 
 use std::sync::{Arc, Mutex};
 

@@ -1,4 +1,6 @@
-//! What both providers need to read a request and to write an answer. Knows neither of them.
+//! What the providers need to read a request and to write an answer. Knows none of them.
+
+use std::collections::HashSet;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -20,7 +22,7 @@ pub(super) type Reply = Response<Bytes>;
 pub(super) struct Call<'a> {
     /// The method.
     pub(super) method: &'a Method,
-    /// `/square`, `/wix` or nothing: what links on pages begin with.
+    /// `/square`, `/wix`, `/acme` or nothing: what links on pages begin with.
     pub(super) prefix: &'a str,
     /// The path after the prefix.
     pub(super) path: &'a str,
@@ -30,7 +32,7 @@ pub(super) struct Call<'a> {
     pub(super) headers: &'a HeaderMap,
     /// The body.
     pub(super) body: &'a [u8],
-    /// When it came, in whole seconds, as both providers' times are.
+    /// When it came, in whole seconds, as all the providers' times are.
     pub(super) now: Timestamp,
 }
 
@@ -70,6 +72,22 @@ impl Fields {
     /// The first member of that name; empty counts as absent.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+    }
+
+    /// Whether there is no member at all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The name of a member that is there more than once.
+    pub(super) fn repeated(&self) -> Option<&str> {
+        let mut seen = HashSet::new();
+        self.0.iter().map(|(name, _)| name.as_str()).find(|name| !seen.insert(*name))
+    }
+
+    /// The name of a member without a value.
+    pub(super) fn blank(&self) -> Option<&str> {
+        self.0.iter().find(|(_, value)| value.is_empty()).map(|(name, _)| name.as_str())
     }
 
     /// The members as an object of strings.
@@ -113,7 +131,7 @@ pub(super) fn redirect(to: &Url) -> Reply {
     reply
 }
 
-/// An address that both providers would take as a redirect: `https`, or `http` to this machine, no fragment.
+/// An address that every provider would take as a redirect: `https`, or `http` to this machine, no fragment.
 pub(super) fn redirect_address(text: &str) -> Option<Url> {
     let url = Url::parse(text).ok().filter(|url| url.fragment().is_none())?;
     let acceptable = match (url.scheme(), url.host()?) {

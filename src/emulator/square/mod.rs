@@ -121,6 +121,7 @@ impl Square {
             provider: "Square",
             wish: &format!("The application {} asks merchant {} for:", self.client_id, self.merchant_id),
             scopes: &scopes,
+            code: None,
             action: format!("{}/consent", call.prefix),
             id: &id,
             redirect: Some(&redirect),

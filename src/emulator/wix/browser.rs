@@ -113,6 +113,7 @@ fn ask(wix: &mut Wix, question: Question, call: &Call, house: &mut House) -> Rep
         provider: "Wix",
         wish: &wish,
         scopes: &[],
+        code: None,
         action: format!("{}/consent", call.prefix),
         id: &id,
         redirect: question.redirect(),
