@@ -59,7 +59,8 @@ fn log_in(options: &str, without: &[&str], key: &str, allow: bool) {
     };
     let server_home = TestEnv::new();
     let emulated = Emulated::start(&server_home, &[]);
-    let home = emulated.client(without);
+    let mut home = emulated.client(without);
+    home.set("TOKMAN_ACME_BASE_URL", emulated.get("TOKMAN_EMULATOR_ISSUER"));
     let login = begin(&home, options);
     chrome.open(&login.address);
     chrome.press(if allow { "button[value=allow]" } else { "button[value=deny]" });
@@ -106,4 +107,14 @@ fn logs_a_member_of_a_headless_wix_site_in() {
 #[test]
 fn tells_that_a_headless_wix_login_was_denied() {
     log_in("-p wix", &["TOKMAN_WIX_INSTANCE_ID", "TOKMAN_WIX_CLIENT_SECRET"], "wix/default", false);
+}
+
+#[test]
+fn logs_in_to_an_oauth_2_provider() {
+    log_in("-p acme", &[], "acme/default", true);
+}
+
+#[test]
+fn tells_that_an_oauth_2_provider_was_denied() {
+    log_in("-p acme", &[], "acme/default", false);
 }
