@@ -3,13 +3,16 @@
 
 pub mod answer;
 pub mod env;
+pub mod machine;
 pub mod request;
 pub mod run;
 pub mod secrets;
 pub mod server;
+pub mod stored;
 
 pub use answer::{Answer, Gate};
 pub use env::TestEnv;
 pub use request::Request;
 pub use secrets::canary;
 pub use server::{Server, Step};
+pub use stored::Stored;
