@@ -2,6 +2,7 @@
 //! one promise; `support` is what they stand on.
 #![expect(clippy::expect_used, reason = "what a test cannot set up must fail it")]
 
+mod around;
 mod disk;
 mod rescue;
 mod support;
