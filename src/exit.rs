@@ -151,7 +151,9 @@ fn hint_of(error: &Error, key: Option<&Key>) -> Option<String> {
         Error::Provider(ProviderError::Unsupported { hint, .. }) => hint.clone(),
         Error::Provider(ProviderError::Missing { need: Need::RefreshToken, .. }) => key.map(obtain),
         Error::Store(error) => hint_of_store(error),
-        Error::Net(_) | Error::Shared { .. } => Some("the stored grant is kept; try again later".to_owned()),
+        Error::Net(_) | Error::Shared { .. } | Error::Provider(ProviderError::NoAnswer { .. }) => {
+            Some("the stored grant is kept; try again later".to_owned())
+        }
         Error::NotFound { key } | Error::NeedsLogin { key, .. } => Some(obtain(key)),
         Error::Bound { key, .. } => Some(format!(
             "use another profile (-n NAME) for the other application, or forget this one: tokman remove {}",
