@@ -4,6 +4,8 @@
 
 mod around;
 mod disk;
+mod hostile;
 mod rescue;
 mod support;
 mod support_works;
+mod time;
