@@ -9,3 +9,4 @@ mod rescue;
 mod support;
 mod support_works;
 mod time;
+mod tls;
