@@ -4,6 +4,8 @@
 
 mod around;
 mod disk;
+mod history;
+mod hooks;
 mod hostile;
 mod rescue;
 mod support;
