@@ -4,9 +4,11 @@
 
 mod around;
 mod disk;
+mod doctor;
 mod history;
 mod hooks;
 mod hostile;
+mod process;
 mod rescue;
 mod support;
 mod support_works;
