@@ -49,11 +49,8 @@ fn cannot_be_looked_into_while_it_waits() {
     let mut env = TestEnv::new();
     Stored::expired(&server.url()).put(&mut env);
     // Root without this power is kept out as everybody is.
-    let words = if rustix::process::geteuid().is_root() {
-        "exec setpriv --bounding-set=-all \"$0\" \"$@\""
-    } else {
-        ":"
-    };
+    let words =
+        if rustix::process::geteuid().is_root() { "exec setpriv --bounding-set=-all \"$0\" \"$@\"" } else { ":" };
     let readable = |pid: u32| {
         let path = format!("/proc/{pid}/environ");
         env.program("cat", &[&path]).after(words).run().status == Some(0)
