@@ -260,9 +260,34 @@ struct FileLease {
     reserved: Option<File>,
 }
 
+impl FileLease {
+    /// Gives a record its place that an earlier process wrote whole and died before it could: it may be the only copy of
+    /// a grant. What else lies there is for [`Lease::in_flight`].
+    fn adopt(&self) -> Result<(), StoreError> {
+        if self.reserved.is_some() {
+            return Ok(());
+        }
+        let Ok(Some(bytes)) = fsutil::read_private(&self.pending, NOTE_LIMIT) else { return Ok(()) };
+        let Ok(written) = Record::parse(&bytes, &self.key, &self.pending, None) else { return Ok(()) };
+        let stored = match self.store.read(&self.key) {
+            Ok(stored) => stored.map_or(0, |stored| stored.generation),
+            Err(_) => return Ok(()),
+        };
+        if written.generation <= stored {
+            return Ok(());
+        }
+        log::warn!("{}: storing an answer that an earlier process had no time to store", self.key);
+        if let Some(file) = fsutil::open_private(&self.pending, OpenOptions::new().write(true), 0o600)? {
+            file.sync_all().map_err(FsError::io("write", &self.pending))?;
+        }
+        Ok(fsutil::publish(&self.pending, &self.store.path(&self.key))?)
+    }
+}
+
 #[async_trait]
 impl Lease for FileLease {
     async fn get(&mut self) -> Result<Option<Record>, StoreError> {
+        self.adopt()?;
         let read = self.store.read(&self.key);
         let Err(StoreError::Damaged { path, why }) = read else {
             return read;
