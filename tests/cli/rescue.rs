@@ -200,3 +200,46 @@ fn brings_back_nothing_that_is_older_than_what_is_stored() {
     fs::remove_file(&rescue).expect("a file");
     env.tokman(&import).code(2).stderr_has("there is no file");
 }
+
+/// What a process leaves that is killed when the answer is written and has not yet its name.
+fn leave_answer(env: &TestEnv, stored: &Stored) -> PathBuf {
+    let mut answer = stored.record();
+    answer["access_token"] = stored.next_access.as_str().into();
+    answer["refresh_token"] = stored.next_refresh.as_str().into();
+    answer["tokman"]["generation"] = 8.into();
+    let path = env.config_dir().join("tokens/square/.default.inflight");
+    env.write(&path, format!("{answer}{}", " ".repeat(10_000)));
+    path
+}
+
+#[test]
+fn stores_an_answer_that_a_dead_process_had_written_and_asks_for_no_other() {
+    let server = Server::with(|_, _| Answer::json(500, json!({}))).exactly(0);
+    for command in [&["token", "-p", "square"][..], &["token", "-p", "square", "--min-ttl", "30m"]] {
+        let mut env = world();
+        let stored = Stored::expired(&server.url()).single_use().living(86_400);
+        stored.put(&mut env);
+        let left = leave_answer(&env, &stored);
+        let run = env.command(command).may_print(&[&stored.next_access]).run();
+        run.code(0).stdout_is(&format!("{}\n", stored.next_access)).stderr_has("had no time to store");
+        assert!(!left.exists());
+        assert_eq!(env.read_token(&stored.key)["refresh_token"], stored.next_refresh.as_str());
+    }
+    server.finish();
+}
+
+#[test]
+fn an_answer_that_a_dead_process_left_is_never_cleared_away() {
+    let mut env = world();
+    let stored = Stored::expired("http://127.0.0.1:1").single_use().living(86_400);
+    stored.put(&mut env);
+    fs::remove_file(env.token_path(&stored.key)).expect("a record");
+    let left = leave_answer(&env, &stored);
+    let old = std::time::SystemTime::UNIX_EPOCH;
+    fs::File::options().write(true).open(&left).and_then(|file| file.set_modified(old)).expect("a time");
+    let run = env.tokman(&["doctor", "--offline", "--repair"]);
+    run.code(10).stdout_has("tokman import --provider square --profile default --rescue '");
+    env.tokman(&["import", "-p", "square", "--rescue", left.to_str().expect("a path")]).code(0);
+    assert_eq!(env.read_token(&stored.key)["refresh_token"], stored.next_refresh.as_str());
+    assert!(!left.exists());
+}
