@@ -8,6 +8,7 @@ use std::path::Path;
 
 use serde_json::json;
 
+use crate::support::env::make_directories;
 use crate::support::machine::is_root;
 use crate::support::{Answer, Request, Server, Step, Stored, TestEnv, canary};
 
@@ -23,7 +24,7 @@ fn socket(_: &TestEnv, path: &Path) {
 }
 
 fn directory(_: &TestEnv, path: &Path) {
-    fs::create_dir(path).expect("a directory");
+    make_directories(path);
 }
 
 fn link(env: &TestEnv, path: &Path) {

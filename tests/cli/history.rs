@@ -5,6 +5,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
+use crate::support::env::make_directories;
 use crate::support::{Answer, Server, Stored, TestEnv, canary};
 
 /// The lines of the history file.
@@ -23,8 +24,7 @@ fn words(lines: &[Value]) -> Vec<(String, String)> {
 fn every_action_and_every_failure_has_its_line() {
     let server = Server::with(|request, nth| match (&request.path[..], nth) {
         ("/oauth2/token", 1) => Answer::json(401, json!({"errors": [{"code": "UNAUTHORIZED", "detail": "no"}]})),
-        ("/oauth2/token", 2) => Answer::html(200, "<html>"),
-        ("/oauth2/token", 3) => Answer::html(200, "<html>"),
+        ("/oauth2/token", 2 | 3) => Answer::html(200, "<html>"),
         ("/oauth2/revoke", _) => Answer::json(200, json!({"success": true})),
         _ => {
             Answer::json(200, json!({"access_token": canary("a"), "refresh_token": canary("r"), "expires_in": 86_400}))
@@ -153,7 +153,7 @@ fn a_history_that_cannot_be_written_costs_no_grant() {
     let mut env = TestEnv::new();
     let stored = Stored::expired(&server.url());
     stored.put(&mut env);
-    fs::create_dir(env.config_dir().join("history.jsonl")).expect("a directory");
+    make_directories(&env.config_dir().join("history.jsonl"));
     let run = env.tokman(&["refresh", "-p", "square", "-o", "none"]);
     run.code(0).stderr_has("warning: the history cannot be written");
     assert_eq!(env.read_token(&stored.key)["access_token"], "a");

@@ -108,7 +108,7 @@ fn an_endless_answer_is_cut_off() {
 
 #[test]
 fn a_flood_of_header_fields_is_refused() {
-    let fields: String = (0..101).map(|n| format!("X-{n}: a\r\n")).collect();
+    let fields = "X: a\r\n".repeat(101);
     let reply = r#"{"access_token":"a"}"#;
     let head = format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: {}\r\n\r\n{reply}", reply.len());
     refused(Answer::raw(head), 7, "error: ");
@@ -153,7 +153,7 @@ fn what_is_not_json_is_no_answer() {
         b"<html><body>Sign in</body></html>".to_vec(),
     ];
     each(cases, |bytes| {
-        drop(refused(body("application/json", bytes), 7, "hint: the stored grant is kept; try again later"))
+        drop(refused(body("application/json", bytes), 7, "hint: the stored grant is kept; try again later"));
     });
 }
 

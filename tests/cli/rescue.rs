@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use crate::support::env::make_directories;
 use crate::support::machine::failing;
 use crate::support::run::Run;
 use crate::support::{Answer, Request, Server, Step, Stored, TestEnv};
@@ -133,8 +134,7 @@ fn overtaken(env: &TestEnv) -> (Server, Stored) {
     let late = std::sync::Arc::clone(&answer);
     let server = Server::with(move |_, _| {
         fs::remove_file(&path).expect("a record");
-        fs::create_dir(&path).expect("a directory");
-        fs::create_dir(path.join("inner")).expect("a directory");
+        make_directories(&path.join("inner"));
         Answer::json(200, late.get().cloned().unwrap_or_default())
     });
     let stored = Stored::expired(&server.url()).single_use();

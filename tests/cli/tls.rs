@@ -172,7 +172,9 @@ fn this_machine_is_never_reached_through_a_proxy() {
     let secure = Secure::start("localhost", false);
     for url in [plain.url(), format!("https://localhost:{}", secure.port)] {
         let (mut env, _) = world(&url, &secure.authority);
-        PROXIES.iter().for_each(|name| env.set(name, &address));
+        for name in PROXIES {
+            env.set(name, &address);
+        }
         env.tokman(&REFRESH).code(0).stderr_is("");
     }
     assert_eq!((asked.load(Ordering::SeqCst), secure.requests().len()), (0, 1));

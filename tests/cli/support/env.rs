@@ -170,6 +170,7 @@ impl TestEnv {
     }
 }
 
-fn make_directories(path: &Path) {
+/// Makes a directory of 0700 and those above it.
+pub fn make_directories(path: &Path) {
     DirBuilder::new().recursive(true).mode(0o700).create(path).expect("a directory that can be made");
 }
