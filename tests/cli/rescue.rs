@@ -193,9 +193,9 @@ fn brings_back_nothing_that_is_older_than_what_is_stored() {
     let mut foreign = stored.record();
     foreign["tokman"]["profile"] = "other".into();
     env.write(&rescue, foreign.to_string());
-    env.tokman(&import).code(8).stderr_has("it is the record of square/other");
+    env.tokman(&import).code(2).stderr_has("it is the record of square/other");
     env.write(&rescue, "{");
-    env.tokman(&import).code(8).stderr_has("it is not JSON, or breaks off");
+    env.tokman(&import).code(2).stderr_has("it is not JSON, or breaks off");
     assert!(rescue.exists());
     fs::remove_file(&rescue).expect("a file");
     env.tokman(&import).code(2).stderr_has("there is no file");
