@@ -48,8 +48,8 @@ export class Browser {
     for (const line of lines) {
       const [pair, ...attributes] = line.split(/;\s*/);
       const [, name, value] = pair.match(/^([^=]+)=(.*)$/);
-      const said = Object.fromEntries(attributes.map((text) => text.toLowerCase().split("=")));
-      const path = said.path ?? pathname.replace(/\/[^/]*$/, "") ?? "/";
+      const said = Object.fromEntries(attributes.map((text) => text.split("=")));
+      const path = said.path ?? (pathname.replace(/\/[^/]*$/, "") || "/");
       this.#cookies = this.#cookies.filter((known) => known.name !== name || known.path !== path);
       if (value !== "" && !(Date.parse(said.expires) < Date.now())) this.#cookies.push({ name, value, path });
     }

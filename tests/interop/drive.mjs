@@ -54,7 +54,10 @@ class Machine {
     const child = spawn(tokman, args, { env, timeout: 60_000 });
     const result = { args, stdout: "", stderr: "" };
     child.stdout.setEncoding("utf8").on("data", (text) => (result.stdout += text));
-    child.stderr.setEncoding("utf8").on("data", (text) => heard?.((result.stderr += text)) ?? (heard || (result.stderr += text)));
+    child.stderr.setEncoding("utf8").on("data", (text) => {
+      result.stderr += text;
+      heard?.(result.stderr);
+    });
     child.stdin.on("error", () => {}).end(stdin);
     return new Promise((done, fail) => {
       child.on("error", fail).on("close", (code, signal) => done({ ...result, code: code ?? signal }));
