@@ -34,11 +34,11 @@ class Machine {
     Object.assign(this, { client, issuer, dir });
   }
 
-  static async with(client, issuer, { name = client.id, lines = [] } = {}) {
+  static async with(client, issuer, { name = client.id, scopes = ["openid", "offline_access"], lines = [] } = {}) {
     const machine = new Machine({ ...client, name }, issuer, join(work, "machines", name));
     await mkdir(machine.dir, { recursive: true, mode: 0o700 });
     const config = ["[provider.acme]", 'kind = "oauth2"', `issuer = "${issuer}"`, `client_id = "${client.id}"`];
-    config.push(`client_auth = "${client.setting}"`, 'scopes = ["openid", "offline_access"]', ...lines);
+    config.push(`client_auth = "${client.setting}"`, `scopes = ${JSON.stringify(scopes)}`, ...lines);
     if (client.secret) {
       const file = join(machine.dir, "secret");
       await writeFile(file, client.secret, { mode: 0o600 });
@@ -49,8 +49,8 @@ class Machine {
   }
 
   /** Starts tokman; what it says on stderr goes to `heard` as it comes. */
-  run(args, { stdin = "", heard } = {}) {
-    const env = { PATH: process.env.PATH, HOME: this.dir, TOKMAN_CONFIG_DIR: this.dir };
+  run(args, { stdin = "", env: more = {}, heard } = {}) {
+    const env = { PATH: process.env.PATH, HOME: this.dir, TOKMAN_CONFIG_DIR: this.dir, ...more };
     const child = spawn(tokman, args, { env, timeout: 60_000 });
     const result = { args, stdout: "", stderr: "" };
     child.stdout.setEncoding("utf8").on("data", (text) => (result.stdout += text));
@@ -168,6 +168,12 @@ async function rotations(machine) {
   }
   machine.step("ten rotations");
 
+  const before = seen.size;
+  const answers = await Promise.all(Array.from({ length: 5 }, () => machine.tokman(["refresh"], 0)));
+  for (const { stdout } of answers) seen.add(JSON.parse(stdout).refresh_token);
+  assert.ok(seen.size > before && seen.has((await machine.stored()).refresh_token));
+  machine.step("five refreshes at once: nobody spends a refresh token twice");
+
   const narrow = await machine.json(["refresh", "--scope", "openid"]);
   assert.equal(narrow.scope, "openid");
   assert.ok((await machine.json(["refresh"])).access_token);
@@ -235,11 +241,45 @@ async function reuse(machine) {
   machine.step("a refresh token used twice ends the login: exit 5 for both");
 }
 
-async function credentials(machine) {
-  const lines = [];
-  const other = await Machine.with(machine.client, machine.issuer, { name: `${machine.client.name}-service`, lines });
-  const first = await other.json(["obtain", "--client-credentials", "--scope", ""]).catch((error) => error);
-  return { first, other };
+async function wrongSecret(machine) {
+  const { refresh_token: refresh } = await machine.stored();
+  const env = { TOKMAN_ACME_CLIENT_SECRET: "not-the-secret" };
+  await machine.tokman(["refresh"], 6, { env, words: ["invalid_client"] });
+  assert.equal((await machine.stored()).refresh_token, refresh);
+  await machine.tokman(["refresh"], 0);
+  machine.step("a wrong client secret is exit 6, and the grant is kept");
+}
+
+async function credentials({ client, issuer }) {
+  const machine = await Machine.with(client, issuer, { name: `${client.id}-service`, scopes: ["read"] });
+  const first = await machine.json(["obtain", "--client-credentials"]);
+  assert.deepEqual([first.scope, first.refresh_token], ["read", undefined]);
+  assert.equal(await machine.remote(), "active");
+  const second = await machine.json(["refresh"]);
+  assert.notEqual(second.access_token, first.access_token);
+  assert.equal((await machine.stored()).access_token, second.access_token);
+  assert.equal((await machine.stored()).tokman.grant, "client_credentials");
+  machine.step("client credentials, and a refresh mints again");
+  await machine.tokman(["revoke", "--keep"], 0);
+  assert.equal(await machine.remote(), "inactive");
+  await machine.tokman(["remove"], 0);
+  machine.step("a minted token is revoked");
+}
+
+/** A provider that gives a refresh token as OpenID Connect Core §11 has it: after prompt=consent only. */
+async function strict(client, issuer) {
+  const plain = await Machine.with(client, issuer, { name: "strict-plain" });
+  const token = await plain.json(["obtain", "--code", "-"], { stdin: await logIn(plain) });
+  assert.equal(token.refresh_token, undefined);
+  await plain.tokman(["token"], 0);
+  await plain.tokman(["refresh"], 5, { words: ["prompt=consent"] });
+  plain.step("no refresh token without prompt=consent: a refresh is exit 5, and says so");
+  const lines = [`authorization_endpoint = "${issuer}/auth?prompt=consent"`];
+  const machine = await Machine.with(client, issuer, { lines });
+  const obtained = await machine.json(["obtain", "--code", "-"], { stdin: await logIn(machine) });
+  const next = await machine.json(["refresh"]);
+  assert.ok(next.refresh_token && next.refresh_token !== obtained.refresh_token);
+  machine.step("an authorization endpoint with prompt=consent in it: a refresh token");
 }
 
 async function application(client, issuer) {
@@ -247,13 +287,18 @@ async function application(client, issuer) {
   await login(machine);
   await rotations(machine);
   await findings(machine);
+  if (client.secret) await wrongSecret(machine);
   await ending(machine);
   await reuse(machine);
   await device(machine);
   if (client.credentials) await credentials(machine);
+  else {
+    await machine.tokman(["obtain", "--client-credentials"], 6, { words: ["grant type is not allowed"] });
+    machine.step("client credentials are refused: exit 6");
+  }
 }
 
 const issuer = await start();
-await Promise.all(clients.filter(({ id }) => id !== "strict").map((client) => application(client, issuer)));
+await Promise.all(clients.map((client) => (client.id === "strict" ? strict : application)(client, issuer)));
 console.log(`interop: ${passed} passed`);
 process.exit(0);

@@ -28,7 +28,7 @@ const provider = new Provider(issuer, {
       ...(credentials ? ["client_credentials"] : []),
     ],
   })),
-  scopes: ["openid", "offline_access"],
+  scopes: ["openid", "offline_access", "read"],
   pkce: { required: () => true },
   // "strict" gets a refresh token as OpenID Connect Core §11 has it: for offline_access alone.
   issueRefreshToken: (_, client, source) => client.clientId !== "strict" || source.scopes.has("offline_access"),
