@@ -264,6 +264,14 @@ async function credentials({ client, issuer }) {
   assert.equal(await machine.remote(), "inactive");
   await machine.tokman(["remove"], 0);
   machine.step("a minted token is revoked");
+
+  const bare = new Machine({ name: `${client.id}-ci` }, issuer, join(work, "machines", `${client.id}-ci`));
+  await mkdir(bare.dir, { recursive: true, mode: 0o700 });
+  const env = { TOKMAN_ACME_BASE_URL: issuer, TOKMAN_ACME_CLIENT_ID: client.id };
+  Object.assign(env, { TOKMAN_ACME_CLIENT_SECRET: client.secret, TOKMAN_ACME_CLIENT_AUTH: client.setting });
+  const minted = await bare.json(["obtain", "--client-credentials", "--scope", "read"], { env });
+  assert.equal((await bare.tokman(["token"], 0, { env })).stdout, `${minted.access_token}\n`);
+  bare.step("client credentials from the environment alone");
 }
 
 /** A provider that gives a refresh token as OpenID Connect Core §11 has it: after prompt=consent only. */
