@@ -209,7 +209,9 @@ impl Provider for OAuth2 {
             need: Need::RefreshToken,
             why: format!(
                 "there is no refresh token in the record: some providers give one only for the scope 'offline_access', \
-                 which tokman asks for when the scopes of {} name it",
+                 which tokman asks for when the scopes of {} name it; \
+                 an OpenID provider may want to hear prompt=consent with it: end authorization_endpoint with \
+                 '?prompt=consent'",
                 self.name()
             ),
         })?;

@@ -378,6 +378,7 @@ fn says_how_a_refresh_token_is_had_where_there_is_none() {
     let token = Token { refresh: None, ..stored(&[]) };
     let error = acme().refresh(&token, &Wanted::default()).unwrap_err();
     assert!(error.to_string().contains("offline_access"), "{error}");
+    assert!(error.to_string().contains("?prompt=consent"), "{error}");
 }
 
 // RFC 7009
