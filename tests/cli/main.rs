@@ -12,6 +12,8 @@ mod emulator;
 mod exit_codes;
 mod help;
 mod life;
+mod life_oauth2;
+mod listener;
 mod login;
 mod oauth2;
 mod obtain;

@@ -16,6 +16,7 @@ pub mod server;
 pub mod shop;
 pub mod stored;
 pub mod strace;
+pub mod terminal;
 
 pub use answer::{Answer, Gate};
 pub use env::TestEnv;
