@@ -20,7 +20,7 @@ body{margin:0;min-height:100vh;display:grid;place-items:center;padding:1.25rem;b
 main{width:100%;max-width:27rem;padding:2.25rem 2rem;background:var(--card);border:1px solid var(--line);border-radius:14px;text-align:center}
 svg{width:56px;height:56px;margin:0 auto 1rem;display:block;fill:none;stroke:var(--mark);stroke-width:3;stroke-linecap:round;stroke-linejoin:round}
 h1{margin:0 0 .6rem;font-size:1.4rem;line-height:1.25}
-p{margin:0 0 .8rem;overflow-wrap:anywhere}
+p{margin:0 0 .8rem;overflow-wrap:anywhere;text-wrap:balance}
 p:last-child{margin:0}
 code{font-size:.94em}
 .soft{color:var(--soft);font-size:.93rem}";
