@@ -141,7 +141,7 @@ fn refuses_everything_but_its_redirect_and_stays_small() {
     let idle: Vec<TcpStream> = (0..500).map(|_| connect(v4)).collect();
     let foreign = |host: &str| format!("GET {right} HTTP/1.1\r\nHost: {host}\r\n\r\n");
     let port = waiting.port;
-    let many: String = (0..10_000).map(|n| format!("X-{n}: x\r\n")).collect();
+    let many = "X-Another: x\r\n".repeat(10_000);
     let wrong = [
         ("a request line of 1 MB", waiting.get(&format!("{right}&x={}", "x".repeat(1 << 20)))),
         ("10,000 headers", format!("GET {right} HTTP/1.1\r\nHost: localhost:{port}\r\n{many}\r\n")),
