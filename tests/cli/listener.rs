@@ -258,6 +258,22 @@ fn says_that_a_login_failed_whose_code_was_refused() {
 }
 
 #[test]
+fn does_not_say_that_nothing_was_kept_where_the_token_is_in_a_rescue_file() {
+    let waiting = Waiting::well();
+    let mut other = waiting.shop.record(3600);
+    other["merchant_id"] = "MLFAKE000ANOTHER0".into();
+    other["tokman"]["account"] = "MLFAKE000ANOTHER0".into();
+    waiting.shop.env.write_token("square/default", &other);
+    let login = waiting.begin();
+    let target = format!("/callback?code=the-code&state={}", state(&login));
+    let page = send(connect(waiting.v4()), waiting.get(&target).as_bytes());
+    assert_page(&page, 400, "Not logged in");
+    assert!(page.contains("The terminal says what to do") && !page.contains("Nothing was stored"), "{page}");
+    login.running.wait().code(10).stdout_has("import --rescue");
+    assert_eq!(waiting.shop.stored(), other);
+}
+
+#[test]
 fn names_port_and_redirect_address_where_somebody_else_listens_and_opens_no_browser() {
     for host in ["127.0.0.1", "::1"] {
         let waiting = Waiting::well();
