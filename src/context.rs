@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anstream::ColorChoice;
 
-use crate::config::{Settings, StoreUrl};
+use crate::config::{Options, Settings, StoreUrl};
 use crate::exit::Usage;
 use crate::flags::{ApplicationArgs, ColorWhen, GlobalArgs};
 use crate::model::{Clock, Key, SystemClock};
@@ -43,7 +43,21 @@ impl Context {
     /// # Errors
     /// What is wrong with them.
     pub fn settings(&self, application: Option<&ApplicationArgs>) -> anyhow::Result<Settings> {
-        Ok(Settings::load(self.global.options(application))?)
+        self.settings_with(application, |_| {})
+    }
+
+    /// Loads the settings with what a command's own flags say.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn settings_with(
+        &self,
+        application: Option<&ApplicationArgs>,
+        say: impl FnOnce(&mut Options),
+    ) -> anyhow::Result<Settings> {
+        let mut options = self.global.options(application);
+        say(&mut options);
+        Ok(Settings::load(options)?)
     }
 
     /// The key that the command is about, remembered for errors.

@@ -118,6 +118,7 @@ impl GlobalArgs {
             client_secret_file: application.client_secret_file,
             instance_id: application.instance_id,
             environment: application.environment,
+            legacy: false,
         }
     }
 }

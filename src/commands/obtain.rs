@@ -70,6 +70,9 @@ pub struct ObtainArgs {
     /// Square: an access token of 24 hours instead of 30 days
     #[arg(long)]
     short_lived: bool,
+    /// Wix: log in by the older installer of apps with custom authentication (legacy)
+    #[arg(long)]
+    legacy: bool,
     /// Overwrite a live token of another account
     #[arg(long)]
     replace: bool,
@@ -97,7 +100,7 @@ struct Run<'a> {
 pub fn run(context: &Context, args: &ObtainArgs) -> anyhow::Result<ExitCode> {
     let format = context.format(&[Format::Json, Format::Token, Format::Header, Format::Env, Format::None])?;
     args.check_stdin_only()?;
-    let settings = context.settings(Some(&args.application))?;
+    let settings = context.settings_with(Some(&args.application), |options| options.legacy = args.legacy)?;
     let key = context.key_or_account(&settings)?;
     let issuer = context.issuer(&settings, &key)?;
     let asked: Vec<String> = args.scope.iter().filter(|scope| !scope.is_empty()).cloned().collect();

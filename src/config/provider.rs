@@ -85,7 +85,8 @@ impl ProviderSettings {
                 "instance_id",
                 &config.instance_id,
             ),
-            mode: in_file(&key("mode"), config.mode),
+            mode: option("--legacy", options.legacy.then_some(WixMode::Legacy))
+                .or_else(|| in_file(&key("mode"), config.mode)),
             scopes: Setting::new(
                 config.scopes.clone(),
                 if config.scopes.is_empty() { Origin::Default } else { Origin::File(key("scopes")) },

@@ -43,6 +43,8 @@ pub struct Options {
     pub instance_id: Option<String>,
     /// `--environment`
     pub environment: Option<String>,
+    /// `--legacy`: Wix's older installer, whatever else would be chosen.
+    pub legacy: bool,
 }
 
 /// Which store.

@@ -229,6 +229,10 @@ impl Doctor<'_> {
     }
 
     fn stale(&self, path: &Path) -> Finding {
+        let bytes = fsutil::read_private(path, rescue::LIMIT).ok().flatten().unwrap_or_default();
+        if Response::parse(&bytes).is_ok_and(|left| left.text("access_token").is_some()) {
+            return rescue_finding(path);
+        }
         let (what, found) =
             (path.display().to_string(), "left by a process that died, with nothing stored for its key");
         let old = fs::metadata(path).and_then(|meta| meta.modified()).ok().and_then(|at| at.elapsed().ok());

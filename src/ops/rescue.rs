@@ -15,7 +15,8 @@ use crate::store::Record;
 /// The most that is read of a rescue file.
 pub(super) const LIMIT: u64 = 4 << 20;
 
-/// Writes a record to the first place that takes it and tells where.
+/// Writes a record to the first place that takes it and tells where: for good if one does, else at least until the next
+/// power cut.
 ///
 /// # Errors
 /// [`Error::Lost`] where no place did.
@@ -23,9 +24,12 @@ pub fn save(key: &Key, record: &Record, now: Timestamp) -> Result<PathBuf, Error
     let text = zeroize::Zeroizing::new(record.to_json(key));
     let name = format!("rescue-{}-{}-{}.json", key.provider, key.profile, now.as_millisecond());
     let mut last = None;
-    for dir in paths::rescue_dirs() {
+    let places =
+        [true, false].into_iter().flat_map(|durable| paths::rescue_dirs().into_iter().map(move |dir| (dir, durable)));
+    for (dir, durable) in places {
         let path = dir.join(&name);
-        let saved = fsutil::make_private_dir(&dir).and_then(|()| fsutil::create_private(&path, text.as_bytes(), true));
+        let made = fsutil::make_private_dir(&dir);
+        let saved = made.and_then(|()| fsutil::create_private(&path, text.as_bytes(), durable));
         match saved {
             Ok(_) => return Ok(path),
             Err(error) => {
@@ -58,7 +62,9 @@ impl Broker {
             Err(error) => return Err(error.into()),
         };
         if let Some(stored) = stored.as_ref().filter(|_| !replace) {
-            let newer = stored.generation >= rescued.generation;
+            // The very same token may have reached its place although the system said that it had not.
+            let same = stored.token.access == rescued.token.access && stored.token.refresh == rescued.token.refresh;
+            let newer = stored.generation >= rescued.generation && !same;
             let other = stored.token.account != rescued.token.account;
             if newer || other {
                 let what = if other { "a token of another account" } else { "a newer token" };

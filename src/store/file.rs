@@ -272,7 +272,7 @@ impl FileLease {
         if answer.generation <= stored.map_or(0, |stored| stored.generation) {
             return Ok(false);
         }
-        log::info!("{}: storing the answer that an earlier process did not come to store", self.key);
+        log::warn!("{}: storing an answer that an earlier process had no time to store", self.key);
         let bytes = zeroize::Zeroizing::new(bytes);
         let unblanked = bytes.trim_ascii_end();
         fsutil::shorten(&self.pending, unblanked.len() as u64)?;

@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use crate::support::emulated::{Emulated, fetch, log_in};
 use crate::support::{TestEnv, canary};
 
-const NAMES: [&str; 8] = [
+const NAMES: [&str; 12] = [
     "TOKMAN_SQUARE_BASE_URL",
     "TOKMAN_SQUARE_CLIENT_ID",
     "TOKMAN_SQUARE_CLIENT_SECRET",
@@ -17,6 +17,10 @@ const NAMES: [&str; 8] = [
     "TOKMAN_WIX_CLIENT_ID",
     "TOKMAN_WIX_CLIENT_SECRET",
     "TOKMAN_WIX_INSTANCE_ID",
+    "TOKMAN_EMULATOR_ISSUER",
+    "TOKMAN_ACME_CLIENT_ID",
+    "TOKMAN_ACME_CLIENT_SECRET",
+    "TOKMAN_EMULATOR_PUBLIC_CLIENT_ID",
 ];
 
 /// What is left of emulators in the temporary directory of this world.

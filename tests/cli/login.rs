@@ -286,3 +286,13 @@ fn of_a_legacy_wix_app_hands_in_the_code() {
     assert_eq!(shop.stored()["tokman"]["kind"], "wix-legacy");
     server.finish();
 }
+
+#[test]
+fn of_a_wix_app_begins_at_the_older_installer_where_it_is_asked_for() {
+    let mut shop = Shop::new(Sort::WixApp);
+    let server = Server::start(vec![]);
+    shop.at(&server);
+    assert_eq!(begin(&shop, &[]).path(), "/app-installer");
+    assert_eq!(begin(&shop, &["--legacy"]).path(), "/installer/install");
+    server.finish();
+}

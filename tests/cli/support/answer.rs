@@ -50,6 +50,8 @@ enum Fault {
     Drip(Duration),
     /// The body comes again and again, without end.
     Endless,
+    /// The body comes first and then header fields without end.
+    EndlessHead,
     /// The body alone comes: no status line, no headers.
     Raw,
 }
@@ -127,6 +129,11 @@ impl Answer {
         self.with(Fault::Endless)
     }
 
+    /// Header fields without end.
+    pub fn endless_head() -> Self {
+        Self::new(0, "", "HTTP/1.1 200 OK\r\n").with(Fault::EndlessHead)
+    }
+
     fn with(mut self, fault: Fault) -> Self {
         self.fault = Some(fault);
         self
@@ -147,7 +154,7 @@ impl Answer {
                 stop.wait(Duration::from_secs(3600));
                 return stream.shutdown(Shutdown::Both);
             }
-            Some(Fault::Raw) => {}
+            Some(Fault::Raw | Fault::EndlessHead) => {}
             _ => stream.write_all(self.head().as_bytes())?,
         }
         match self.fault {
@@ -161,6 +168,14 @@ impl Answer {
             Some(Fault::Endless) => {
                 while !stop.wait(Duration::ZERO) {
                     stream.write_all(&self.body)?;
+                }
+            }
+            Some(Fault::EndlessHead) => {
+                stream.write_all(&self.body)?;
+                while !stop.wait(Duration::ZERO) {
+                    stream.write_all(
+                        b"X-Filler: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n",
+                    )?;
                 }
             }
             _ => stream.write_all(&self.body)?,

@@ -22,7 +22,7 @@ impl<'a> Emulated<'a> {
     pub fn start(home: &'a TestEnv, options: &[&str]) -> Self {
         let running = home.command(&[&["emulator", "--port", "0"], options].concat()).spawn();
         running.wait_for_stderr("Serving on");
-        let printed = running.wait_for_stdout("TOKMAN_WIX_INSTANCE_ID=");
+        let printed = running.wait_for_stdout("TOKMAN_EMULATOR_PUBLIC_CLIENT_ID=");
         let pair = |line: &str| line.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
         let variables = printed.lines().map(|line| pair(line).expect("NAME=value")).collect();
         Self { running, variables }

@@ -266,6 +266,13 @@ impl Run {
         self
     }
 
+    /// Its stdout has this nowhere.
+    #[track_caller]
+    pub fn stdout_lacks(&self, text: &str) -> &Self {
+        assert!(!self.stdout.contains(text), "stdout has '{text}': {self}");
+        self
+    }
+
     /// Its stderr is this and nothing else; `""` for silence.
     #[track_caller]
     pub fn stderr_is(&self, text: &str) -> &Self {

@@ -1,0 +1,20 @@
+//! Whatever lies in a token file, reading it ends; what was read is written and read again as the same.
+
+#![no_main]
+
+use std::path::Path;
+
+use jiff::Timestamp;
+use libfuzzer_sys::fuzz_target;
+use tokman::store::Record;
+
+fuzz_target!(|bytes: &[u8]| {
+    let key = "square/default".parse().expect("a key");
+    let path = Path::new("default.json");
+    if let Ok(record) = Record::parse(bytes, &key, path, Some(Timestamp::UNIX_EPOCH)) {
+        let again = Record::parse(record.to_json(&key).as_bytes(), &key, path, None).expect("what tokman wrote");
+        assert!(again.token.access == record.token.access && again.token.refresh == record.token.refresh);
+        assert_eq!(again.token.expires_at, record.token.expires_at);
+        assert_eq!(again.generation, record.generation);
+    }
+});

@@ -1,0 +1,188 @@
+//! `doctor`: finds what a refresh would stumble over, says what to do, mends modes and stale files and nothing else.
+
+use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Value, json};
+
+use crate::support::run::Run;
+use crate::support::stored_square::now;
+use crate::support::{Answer, Server, Stored, TestEnv, canary, server};
+
+/// A world whose rescue files are its own.
+fn world(url: &str) -> (TestEnv, Stored) {
+    let mut env = TestEnv::new();
+    let stored = Stored::expired(url).living(86_400);
+    stored.put(&mut env);
+    env.set("TMPDIR", env.home());
+    (env, stored)
+}
+
+/// The findings that are not `ok`.
+fn findings(run: &Run) -> Vec<Value> {
+    let all = run.json().as_array().expect("a list").clone();
+    all.into_iter().filter(|finding| finding["verdict"] != "ok").collect()
+}
+
+/// The one finding of a run without the network, whose exit code is `code`.
+#[track_caller]
+fn finds(env: &TestEnv, code: i32, verdict: &str, says: &str) {
+    let run = env.tokman(&["doctor", "--offline", "-o", "json"]);
+    run.code(code);
+    let findings = findings(&run);
+    let found = findings.iter().any(|one| one["verdict"] == verdict && one.to_string().contains(says));
+    assert!(found, "no {verdict} with '{says}': {run}");
+    // The same for people.
+    let run = env.tokman(&["doctor", "--offline"]);
+    run.code(code).stdout_has(verdict);
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).expect("a file").permissions().mode() & 0o777
+}
+
+#[test]
+fn finds_nothing_wrong_where_nothing_is() {
+    let server = Server::with(|_, _| Answer::json(404, json!({})));
+    let (env, stored) = world(&server.url());
+    let run = env.tokman(&["doctor"]);
+    run.code(0).stdout_lacks("problem").stdout_lacks("warning").stdout_has("answers (HTTP 404)");
+    let requests = server.requests();
+    assert!(requests.iter().all(|request| request.method == "GET" && request.header("authorization").is_none()));
+    assert_eq!(env.read_token(&stored.key), stored.record());
+    assert!(fs::read_dir(env.config_dir().join("tokens")).expect("a directory").count() == 1, "it left something");
+    server.finish();
+}
+
+#[test]
+fn finds_nothing_wrong_before_anything_is_stored() {
+    let env = TestEnv::new();
+    env.tokman(&["doctor", "--offline"]).stdout_lacks("problem  config");
+    assert!(!env.config_dir().exists(), "it made something");
+}
+
+#[test]
+fn finds_a_rescue_file_and_says_how_to_bring_it_back() {
+    let (env, stored) = world("http://127.0.0.1:1");
+    let path = env.home().join(".local/state/tokman/rescue-square-default-1.json");
+    env.write(&path, stored.record().to_string());
+    finds(&env, 10, "problem", "tokman import --provider square --profile default --rescue '");
+    env.tokman(&["doctor", "--offline", "--repair"]).code(10);
+    assert!(path.exists());
+}
+
+#[test]
+fn finds_a_dead_grant() {
+    let (env, stored) = world("http://127.0.0.1:1");
+    let mut dead = stored.record();
+    dead["tokman"]["needs_login"] = stored.at(-60).into();
+    env.write_token(&stored.key, &dead);
+    finds(&env, 5, "problem", "tokman obtain --provider square --profile default");
+}
+
+#[test]
+fn finds_a_damaged_record_before_and_after_it_is_set_aside() {
+    let (env, stored) = world("http://127.0.0.1:1");
+    let path = env.token_path(&stored.key);
+    env.write(&path, "{");
+    finds(&env, 8, "problem", "it is not JSON, or breaks off");
+    assert!(path.exists(), "it was moved");
+    env.tokman(&["refresh", "-p", "square"]).code(8);
+    finds(&env, 8, "warning", "a damaged record, set aside");
+    env.tokman(&["doctor", "--offline", "--repair"]).code(8);
+    assert!(path.with_extension("json.damaged").exists());
+}
+
+#[test]
+fn finds_what_is_open_to_others_and_closes_it_when_asked() {
+    let (env, stored) = world("http://127.0.0.1:1");
+    let tokens = env.config_dir().join("tokens");
+    let file = env.token_path(&stored.key);
+    for (path, open, closed) in
+        [(env.config_dir(), 0o777, 0o700), (tokens.join("square"), 0o770, 0o700), (file, 0o644, 0o600)]
+    {
+        env.set_mode(&path, open);
+        finds(&env, 8, "problem", &format!("chmod {closed:o} '"));
+        assert_eq!(mode(&path), open, "mended unasked");
+        env.tokman(&["doctor", "--offline", "--repair"]).code(0).stdout_has("mended");
+        assert_eq!(mode(&path), closed);
+        env.tokman(&["doctor", "--offline"]).code(0);
+    }
+    assert_eq!(env.read_token(&stored.key), stored.record());
+}
+
+#[test]
+fn finds_a_half_done_refresh_and_leaves_it_to_a_refresh() {
+    let (env, _) = world("http://127.0.0.1:1");
+    let mark = env.config_dir().join("tokens/square/.default.inflight");
+    env.write(&mark, "{\"tokman_in_flight\":null}");
+    finds(&env, 0, "warning", "tokman refresh --provider square --profile default");
+    env.tokman(&["doctor", "--offline", "--repair"]).code(0);
+    assert!(mark.exists());
+}
+
+#[test]
+fn removes_what_a_dead_process_left_when_asked_and_when_it_is_old() {
+    let (env, _) = world("http://127.0.0.1:1");
+    let mark = env.config_dir().join("tokens/square/.gone.inflight");
+    env.write(&mark, "{}");
+    finds(&env, 0, "warning", "left by a process that died");
+    env.tokman(&["doctor", "--offline", "--repair"]).code(0);
+    assert!(mark.exists(), "it may be in use");
+    let old = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    File::options().write(true).open(&mark).and_then(|file| file.set_modified(old)).expect("a time");
+    env.tokman(&["doctor", "--offline"]).code(0);
+    assert!(mark.exists(), "removed unasked");
+    env.tokman(&["doctor", "--offline", "--repair"]).code(0).stdout_has("mended");
+    assert!(!mark.exists());
+}
+
+#[test]
+fn finds_a_clock_that_is_wrong() {
+    let date = (now() - jiff::SignedDuration::from_secs(7200)).strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    let server = Server::with(move |_, _| Answer::json(404, json!({})).header("Date", &date));
+    let (env, _) = world(&server.url());
+    env.tokman(&["doctor"]).code(0).stdout_has("warning").stdout_has("clock is +7").stdout_has("timedatectl");
+    server.finish();
+}
+
+#[test]
+fn finds_a_host_that_cannot_be_reached() {
+    let (env, _) = world(&server::nobody());
+    env.tokman(&["doctor"])
+        .code(7)
+        .stdout_has("problem")
+        .stdout_has("cannot connect to 127.0.0.1:")
+        .stdout_has("HTTPS_PROXY");
+    env.tokman(&["doctor", "--offline"]).code(0);
+}
+
+#[test]
+fn ends_with_3_where_the_configuration_is_wrong() {
+    let (env, _) = world("http://127.0.0.1:1");
+    env.write_config("[provider.square]\nclient_idd = \"x\"\n");
+    env.tokman(&["doctor"]).code(3).stderr_has("config.toml:2: unknown field `client_idd`");
+    env.write_config("[provider.square]\nclient_secret = ");
+    env.tokman(&["doctor", "--repair"]).code(3).stderr_has("config.toml:2");
+}
+
+#[test]
+fn finds_a_secret_that_cannot_be_had_and_runs_no_command_for_it() {
+    let (mut env, _) = world("http://127.0.0.1:1");
+    env.unset("TOKMAN_SQUARE_CLIENT_SECRET");
+    let secret = env.home().join("secret");
+    env.write(&secret, canary("secret"));
+    env.write_config(&format!("[provider.square]\nclient_secret = {{ file = \"{}\" }}\n", secret.display()));
+    env.tokman(&["doctor", "--offline"]).code(0).stdout_has("found in the file");
+    env.set_mode(&secret, 0o644);
+    let run = env.tokman(&["doctor", "--offline"]);
+    assert_ne!(run.status, Some(0), "{run}");
+    run.stdout_has("chmod 600");
+    fs::remove_file(&secret).expect("a file");
+    env.tokman(&["doctor", "--offline"]).code(3).stdout_has("there is none in the file");
+    env.write_config("[provider.square]\nclient_secret = { command = [\"touch\", \"said\"] }\n");
+    env.tokman(&["doctor", "--offline"]).code(0).stdout_has("not tried");
+    assert!(!env.work().join("said").exists());
+}

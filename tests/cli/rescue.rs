@@ -1,0 +1,245 @@
+//! The provider answered, and the answer cannot be stored where it belongs: a second try, else a private file elsewhere
+//! that `import` brings back.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use crate::support::env::make_directories;
+use crate::support::machine::failing;
+use crate::support::run::Run;
+use crate::support::{Answer, Request, Server, Step, Stored, TestEnv};
+
+const REFRESH: [&str; 5] = ["refresh", "-p", "square", "-o", "none"];
+
+/// A world with places for rescue files of its own.
+fn world() -> TestEnv {
+    let mut env = TestEnv::new();
+    env.set("TMPDIR", env.home().join("tmp"));
+    env.write("home/tmp/.keep", "");
+    env
+}
+
+/// A server that answers one refresh with what the stored token's successor is.
+fn answers_once(stored: impl FnOnce(&str) -> Stored) -> (Server, Stored) {
+    // The record names the server's address, the answer the record's tokens.
+    let answer = std::sync::Arc::new(std::sync::OnceLock::new());
+    let late = std::sync::Arc::clone(&answer);
+    let server = Server::with(move |_, _| Answer::json(200, late.get().cloned().unwrap_or_default())).exactly(1);
+    let stored = stored(&server.url());
+    answer.set(stored.reply()).expect("one answer");
+    (server, stored)
+}
+
+/// The rescue file that a run named.
+#[track_caller]
+fn named(run: &Run) -> PathBuf {
+    let mut parts = run.stderr.split('\'');
+    parts.find(|part| part.starts_with('/') && part.contains("/rescue-square-default-")).expect("a name").into()
+}
+
+/// The rescue file that a run named, checked: private, and the answer is in it.
+#[track_caller]
+fn rescued(env: &TestEnv, run: &Run, stored: &Stored, within: &Path) -> PathBuf {
+    run.code(10).stdout_is("").stderr_has("hint: mend the store, then put it back: tokman import --rescue '");
+    let path = named(run);
+    assert_eq!(path.parent(), Some(within), "{run}");
+    let mode = |path: &Path| fs::metadata(path).expect("a rescue file").permissions().mode() & 0o777;
+    assert_eq!((mode(&path), mode(within)), (0o600, 0o700));
+    let text = fs::read_to_string(&path).expect("a rescue file");
+    assert!(text.contains(&stored.next_refresh), "the new refresh token is not in the rescue file");
+    assert!(!env.token_path(&stored.key).is_file() || env.read_token(&stored.key) == stored.record());
+    path
+}
+
+/// Brings a rescued token back and refreshes with it.
+#[track_caller]
+fn works_again(env: &mut TestEnv, stored: &Stored, rescue: &Path) {
+    let import = ["import", "-p", "square", "--rescue", rescue.to_str().expect("a path in UTF-8")];
+    env.tokman(&import).code(0).stdout_is("");
+    assert!(!rescue.exists());
+    let brought = env.read_token(&stored.key);
+    assert_eq!(brought["refresh_token"], stored.next_refresh.as_str());
+    assert_eq!(brought["access_token"], stored.next_access.as_str());
+    let token = env.command(&["token", "-p", "square"]).may_print(&[&stored.next_access]).run();
+    token.code(0).stdout_is(&format!("{}\n", stored.next_access)).stderr_is("");
+    // The same address, so that the record still fits: whoever listens there now is asked with the new token.
+    let expected = Request::post("/oauth2/token").json_with(json!({"refresh_token": stored.next_refresh}));
+    let server = Server::start(vec![Step::expect(expected).answer(200, stored.reply())]);
+    let mut record = env.read_token(&stored.key);
+    record["tokman"]["base_url"] = server.url().into();
+    env.write_token(&stored.key, &record);
+    env.set("TOKMAN_SQUARE_BASE_URL", server.url());
+    env.tokman(&REFRESH).code(0).stderr_is("");
+    server.finish();
+}
+
+#[test]
+fn tries_once_more_with_a_new_file() {
+    // What fails once after the exchange: the write of the answer, its fsync, the rename, the directory's fsync.
+    for fault in [
+        "ftruncate:error=ENOSPC:when=1",
+        "fsync:error=EIO:when=3",
+        "/^rename:error=EIO:when=1",
+        "fsync:error=EIO:when=4",
+    ] {
+        let Some(words) = failing(&[fault]) else { return };
+        let (server, stored) = answers_once(|url| Stored::expired(url).single_use());
+        let mut env = world();
+        stored.put(&mut env);
+        env.command(&REFRESH).after(&words).run().code(0).stderr_is("");
+        let now = env.read_token(&stored.key);
+        assert_eq!(now["refresh_token"], stored.next_refresh.as_str(), "{fault}");
+        assert!(!env.config_dir().join("tokens/square/.default.inflight").exists(), "{fault}");
+        server.finish();
+    }
+}
+
+#[test]
+fn saves_the_answer_elsewhere_when_it_cannot_be_renamed_into_its_place() {
+    let Some(words) = failing(&["/^rename:error=EIO:when=1+"]) else { return };
+    for single_use in [false, true] {
+        let (server, stored) = answers_once(|url| {
+            let stored = Stored::expired(url);
+            if single_use { stored.single_use() } else { stored }
+        });
+        let mut env = world();
+        stored.put(&mut env);
+        let run = env.command(&REFRESH).after(&words).run();
+        let rescue = rescued(&env, &run, &stored, &env.home().join(".local/state/tokman"));
+        server.finish();
+        works_again(&mut env, &stored, &rescue);
+    }
+}
+
+#[test]
+fn saves_the_answer_even_where_no_disk_takes_it_for_good() {
+    // Every fsync after the mark's fails: what is written may not outlive a power cut, but it is not thrown away.
+    let Some(words) = failing(&["fsync:error=EIO:when=3+"]) else { return };
+    let (server, stored) = answers_once(|url| Stored::expired(url).single_use());
+    let mut env = world();
+    stored.put(&mut env);
+    let run = env.command(&REFRESH).after(&words).run();
+    let rescue = named(run.code(10));
+    server.finish();
+    works_again(&mut env, &stored, &rescue);
+}
+
+/// The server's answer comes when something else lies where the record should go.
+fn overtaken(env: &TestEnv) -> (Server, Stored) {
+    let path = env.token_path("square/default");
+    let answer = std::sync::Arc::new(std::sync::OnceLock::new());
+    let late = std::sync::Arc::clone(&answer);
+    let server = Server::with(move |_, _| {
+        fs::remove_file(&path).expect("a record");
+        make_directories(&path.join("inner"));
+        Answer::json(200, late.get().cloned().unwrap_or_default())
+    });
+    let stored = Stored::expired(&server.url()).single_use();
+    answer.set(stored.reply()).expect("one answer");
+    (server.exactly(1), stored)
+}
+
+#[test]
+fn saves_the_answer_in_the_runtime_directory_first() {
+    let mut env = world();
+    let runtime = env.home().join("run");
+    env.set("XDG_RUNTIME_DIR", runtime.as_path());
+    let (server, stored) = overtaken(&env);
+    stored.put(&mut env);
+    let run = env.tokman(&REFRESH);
+    let rescue = rescued(&env, &run, &stored, &runtime.join("tokman"));
+    server.finish();
+    fs::remove_dir_all(env.token_path(&stored.key)).expect("a directory");
+    env.write_token(&stored.key, &stored.record());
+    works_again(&mut env, &stored, &rescue);
+}
+
+#[test]
+fn says_so_when_no_place_takes_the_answer() {
+    let mut env = world();
+    // A file where each place would be.
+    env.write("home/file", "");
+    for name in ["XDG_RUNTIME_DIR", "XDG_STATE_HOME", "TMPDIR"] {
+        env.set(name, env.home().join("file"));
+    }
+    let (server, stored) = overtaken(&env);
+    stored.put(&mut env);
+    let run = env.tokman(&REFRESH);
+    run.code(10).stdout_is("").stderr_has("the new token of square/default could not be stored anywhere");
+    server.finish();
+}
+
+#[test]
+fn brings_back_nothing_that_is_older_than_what_is_stored() {
+    let mut env = world();
+    let stored = Stored::expired("http://127.0.0.1:1");
+    stored.put(&mut env);
+    let rescue = env.home().join("rescue.json");
+    let mut older = stored.record();
+    older["tokman"]["generation"] = 6.into();
+    older["access_token"] = stored.next_access.as_str().into();
+    env.write(&rescue, older.to_string());
+    let import = ["import", "-p", "square", "--rescue", rescue.to_str().expect("a path")];
+    env.tokman(&import).code(2).stderr_has("holds a newer token; --replace overwrites it");
+    assert!(rescue.exists());
+    // What is stored already is no reason to keep the file.
+    env.write(&rescue, stored.record().to_string());
+    env.tokman(&import).code(0);
+    assert!(!rescue.exists());
+    // Another key's, a damaged one and none at all.
+    let mut foreign = stored.record();
+    foreign["tokman"]["profile"] = "other".into();
+    env.write(&rescue, foreign.to_string());
+    env.tokman(&import).code(2).stderr_has("it is the record of square/other");
+    env.write(&rescue, "{");
+    env.tokman(&import).code(2).stderr_has("it is not JSON, or breaks off");
+    assert!(rescue.exists());
+    fs::remove_file(&rescue).expect("a file");
+    env.tokman(&import).code(2).stderr_has("there is no file");
+}
+
+/// What a process leaves that is killed when the answer is written and has not yet its name.
+fn leave_answer(env: &TestEnv, stored: &Stored) -> PathBuf {
+    let mut answer = stored.record();
+    answer["access_token"] = stored.next_access.as_str().into();
+    answer["refresh_token"] = stored.next_refresh.as_str().into();
+    answer["tokman"]["generation"] = 8.into();
+    let path = env.config_dir().join("tokens/square/.default.inflight");
+    env.write(&path, format!("{answer}{}", " ".repeat(10_000)));
+    path
+}
+
+#[test]
+fn stores_an_answer_that_a_dead_process_had_written_and_asks_for_no_other() {
+    let server = Server::with(|_, _| Answer::json(500, json!({}))).exactly(0);
+    for command in [&["token", "-p", "square"][..], &["token", "-p", "square", "--min-ttl", "30m"]] {
+        let mut env = world();
+        let stored = Stored::expired(&server.url()).single_use().living(86_400);
+        stored.put(&mut env);
+        let left = leave_answer(&env, &stored);
+        let run = env.command(command).may_print(&[&stored.next_access]).run();
+        run.code(0).stdout_is(&format!("{}\n", stored.next_access)).stderr_has("had no time to store");
+        assert!(!left.exists());
+        assert_eq!(env.read_token(&stored.key)["refresh_token"], stored.next_refresh.as_str());
+    }
+    server.finish();
+}
+
+#[test]
+fn an_answer_that_a_dead_process_left_is_never_cleared_away() {
+    let mut env = world();
+    let stored = Stored::expired("http://127.0.0.1:1").single_use().living(86_400);
+    stored.put(&mut env);
+    fs::remove_file(env.token_path(&stored.key)).expect("a record");
+    let left = leave_answer(&env, &stored);
+    let old = std::time::SystemTime::UNIX_EPOCH;
+    fs::File::options().write(true).open(&left).and_then(|file| file.set_modified(old)).expect("a time");
+    let run = env.tokman(&["doctor", "--offline", "--repair"]);
+    run.code(10).stdout_has("tokman import --provider square --profile default --rescue '");
+    env.tokman(&["import", "-p", "square", "--rescue", left.to_str().expect("a path")]).code(0);
+    assert_eq!(env.read_token(&stored.key)["refresh_token"], stored.next_refresh.as_str());
+    assert!(!left.exists());
+}
