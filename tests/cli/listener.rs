@@ -9,7 +9,7 @@ use serde_json::json;
 use url::Url;
 
 use crate::support::terminal::{self, Login, begin, environment, is_closed, on_terminal, opened};
-use crate::support::{Answer, Gate, Server, Shop, Sort, canary, report};
+use crate::support::{Answer, Gate, Server, Shop, Sort, canary, machine, report};
 
 /// How long a test waits for one answer of the listener.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -36,15 +36,19 @@ struct Waiting {
 }
 
 impl Waiting {
-    fn at(answer: impl Fn(&Shop) -> Answer) -> Self {
+    /// Absent where nothing can be run on a terminal.
+    fn at(answer: impl Fn(&Shop) -> Answer) -> Option<Self> {
+        if !machine::has_terminals() {
+            return None;
+        }
         let mut shop = Shop::new(Sort::Square);
         let answer = answer(&shop);
         let server = Server::with(move |_, _| answer.clone()).allow_any_number();
         shop.at(&server);
-        Self { shop, server, port: free_port() }
+        Some(Self { shop, server, port: free_port() })
     }
 
-    fn well() -> Self {
+    fn well() -> Option<Self> {
         Self::at(|shop| Answer::json(200, shop.answer()))
     }
 
@@ -132,7 +136,7 @@ fn assert_page(answer: &str, code: u16, title: &str) {
 
 #[test]
 fn refuses_everything_but_its_redirect_and_stays_small() {
-    let waiting = Waiting::well();
+    let Some(waiting) = Waiting::well() else { return };
     let login = waiting.begin();
     let (state, v4, process) = (state(&login), waiting.v4(), login.tokman());
     let right = format!("/callback?code=the-code&response_type=code&state={state}");
@@ -205,7 +209,7 @@ fn refuses_everything_but_its_redirect_and_stays_small() {
 fn stores_the_token_before_the_page_says_so_and_takes_its_redirect_once() {
     let gate = Gate::default();
     let held = gate.clone();
-    let waiting = Waiting::at(move |shop| Answer::json(200, shop.answer()).held_by(&held));
+    let Some(waiting) = Waiting::at(move |shop| Answer::json(200, shop.answer()).held_by(&held)) else { return };
     let login = waiting.begin();
     let request = waiting.get(&format!("/callback?code=the-code&state={}", state(&login)));
     // Accepted before the right one comes: the next connection's answer is proof of that.
@@ -229,7 +233,7 @@ fn stores_the_token_before_the_page_says_so_and_takes_its_redirect_once() {
 
 #[test]
 fn tells_the_providers_reason_for_a_denial() {
-    let waiting = Waiting::well();
+    let Some(waiting) = Waiting::well() else { return };
     let login = waiting.begin();
     let query = format!("error=access_denied&error_description=user_denied+%3Cb%3E&state={}", state(&login));
     let page = send(connect(waiting.v4()), waiting.get(&format!("/callback?{query}")).as_bytes());
@@ -247,7 +251,7 @@ fn says_that_a_login_failed_whose_code_was_refused() {
         (400, json!({"error": "invalid_grant", "error_description": "The code is spent."}), 5),
     ];
     for (status, body, code) in refusals {
-        let waiting = Waiting::at(|_| Answer::json(status, body.clone()));
+        let Some(waiting) = Waiting::at(|_| Answer::json(status, body.clone())) else { return };
         let login = waiting.begin();
         let target = format!("/callback?code=the-code&state={}", self::state(&login));
         let page = send(connect(waiting.v4()), waiting.get(&target).as_bytes());
@@ -259,7 +263,7 @@ fn says_that_a_login_failed_whose_code_was_refused() {
 
 #[test]
 fn does_not_say_that_nothing_was_kept_where_the_token_is_in_a_rescue_file() {
-    let waiting = Waiting::well();
+    let Some(waiting) = Waiting::well() else { return };
     let mut other = waiting.shop.record(3600);
     other["merchant_id"] = "MLFAKE000ANOTHER0".into();
     other["tokman"]["account"] = "MLFAKE000ANOTHER0".into();
@@ -276,7 +280,7 @@ fn does_not_say_that_nothing_was_kept_where_the_token_is_in_a_rescue_file() {
 #[test]
 fn names_port_and_redirect_address_where_somebody_else_listens_and_opens_no_browser() {
     for host in ["127.0.0.1", "::1"] {
-        let waiting = Waiting::well();
+        let Some(waiting) = Waiting::well() else { return };
         let taken = TcpListener::bind((host, waiting.port)).expect("a free port");
         let run = on_terminal(&waiting.shop.env, &format!("--port {}", waiting.port)).wait();
         run.code(3).stdout_has(&format!("http://localhost:{}/callback", waiting.port)).stdout_has("--port N");
@@ -289,7 +293,7 @@ fn names_port_and_redirect_address_where_somebody_else_listens_and_opens_no_brow
 #[test]
 fn listens_for_no_address_on_the_web_and_takes_what_is_pasted() {
     let turn = terminal::turn();
-    let waiting = Waiting::well();
+    let Some(waiting) = Waiting::well() else { return };
     let mut running = on_terminal(&waiting.shop.env, "--redirect-uri https://shop.example/done");
     let said = running.wait_for_stdout("https://shop.example/done. If it cannot");
     assert!(is_closed(terminal::PORT), "nobody listens for an address on the web");
@@ -304,7 +308,7 @@ fn listens_for_no_address_on_the_web_and_takes_what_is_pasted() {
 
 #[test]
 fn takes_what_is_pasted_while_it_listens() {
-    let waiting = Waiting::well();
+    let Some(waiting) = Waiting::well() else { return };
     let mut login = waiting.begin();
     let state = state(&login);
     assert_eq!(status(&send(connect(waiting.v4()), waiting.get("/callback?code=x&state=y").as_bytes())), Some(400));
@@ -315,7 +319,7 @@ fn takes_what_is_pasted_while_it_listens() {
 
 #[test]
 fn gives_the_browser_the_address_and_no_secret() {
-    let mut waiting = Waiting::well();
+    let Some(mut waiting) = Waiting::well() else { return };
     waiting.shop.env.set("TOKMAN_SQUARE_REFRESH_TOKEN", canary("seed"));
     waiting.shop.env.set("TOKMAN_ACME_CLIENT_SECRET", canary("acme"));
     let login = waiting.begin();
