@@ -171,10 +171,10 @@ fn hint_of(error: &Error, key: Option<&Key>) -> Option<String> {
             rescue.display(),
             options(key)
         )),
-        Error::Listen(ListenError::Port { .. }) => Some(
-            "end the other program, or take another port: --port N, and register http://localhost:N/callback with the provider"
-                .to_owned(),
-        ),
+        Error::Listen(ListenError::Port { redirect_uri, .. }) => Some(format!(
+            "end the other program, or take another port: --port N, and register http://{}:N/callback with the provider",
+            redirect_uri.host_str().unwrap_or("localhost")
+        )),
         Error::Listen(ListenError::NotLoopback(_)) => {
             Some("give an https address of your own and paste what the browser ends at: --no-browser".to_owned())
         }
@@ -208,5 +208,37 @@ fn options(key: &Key) -> String {
         format!("--provider {}", key.provider)
     } else {
         format!("--provider {} --profile {}", key.provider, key.profile)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hint(error: Error) -> String {
+        let key: Key = "acme/default".parse().unwrap();
+        take_apart(&error.into(), Some(&key)).hint.unwrap()
+    }
+
+    #[test]
+    fn tells_which_redirect_address_to_register_when_the_browser_did_not_come_back() {
+        let redirect_uri = "http://127.0.0.1:8917/callback".parse().unwrap();
+        let error = Error::LoginTimedOut { provider: "acme".parse().unwrap(), redirect_uri };
+        assert_eq!(error.code(), Code::NeedsLogin);
+        let hint = hint(error);
+        assert!(hint.contains("register http://127.0.0.1:8917/callback with acme") && hint.contains("--redirect-uri"));
+    }
+
+    #[test]
+    fn tells_the_redirect_address_of_another_port_as_this_provider_has_it() {
+        for host in ["localhost", "127.0.0.1", "[::1]"] {
+            let redirect_uri = format!("http://{host}:8917/callback").parse().unwrap();
+            let source = std::io::ErrorKind::AddrInUse.into();
+            let hint = hint(Error::Listen(ListenError::Port { redirect_uri, source }));
+            assert!(
+                hint.contains("--port N") && hint.contains(&format!("register http://{host}:N/callback")),
+                "{hint}"
+            );
+        }
     }
 }

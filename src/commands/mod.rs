@@ -45,7 +45,7 @@ pub enum Command {
     History(history::HistoryArgs),
     /// Checks files, locks, clock, network and settings; --repair mends what is safe to mend
     Doctor(doctor::DoctorArgs),
-    /// Runs a local Square and Wix for trials and tests
+    /// Runs a local Square, Wix and OAuth 2.0 provider for trials and tests
     Emulator(emulator::EmulatorArgs),
 }
 

@@ -44,10 +44,10 @@ pub enum ListenError {
     #[error("the browser cannot come back to {0}: it is not on this machine")]
     NotLoopback(Url),
     /// Somebody else has the port.
-    #[error("cannot listen on port {port} of this machine: {source}")]
+    #[error("cannot listen for the browser at {redirect_uri}: {source}")]
     Port {
-        /// The port.
-        port: u16,
+        /// Where the browser would have come back to.
+        redirect_uri: Url,
         /// What the system said.
         source: io::Error,
     },
@@ -99,7 +99,7 @@ impl Listener {
     /// [`ListenError`].
     pub async fn bind(redirect_uri: &Url) -> Result<Self, ListenError> {
         let port = redirect_uri.port_or_known_default().unwrap_or(80);
-        let error = |source| ListenError::Port { port, source };
+        let error = |source| ListenError::Port { redirect_uri: redirect_uri.clone(), source };
         let families = match redirect_uri.host() {
             _ if redirect_uri.scheme() != "http" => (false, false),
             Some(Host::Domain("localhost")) => (true, true),

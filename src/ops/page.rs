@@ -20,7 +20,7 @@ body{margin:0;min-height:100vh;display:grid;place-items:center;padding:1.25rem;b
 main{width:100%;max-width:27rem;padding:2.25rem 2rem;background:var(--card);border:1px solid var(--line);border-radius:14px;text-align:center}
 svg{width:56px;height:56px;margin:0 auto 1rem;display:block;fill:none;stroke:var(--mark);stroke-width:3;stroke-linecap:round;stroke-linejoin:round}
 h1{margin:0 0 .6rem;font-size:1.4rem;line-height:1.25}
-p{margin:0 0 .8rem;overflow-wrap:anywhere}
+p{margin:0 0 .8rem;overflow-wrap:anywhere;text-wrap:balance}
 p:last-child{margin:0}
 code{font-size:.94em}
 .soft{color:var(--soft);font-size:.93rem}";
@@ -41,14 +41,15 @@ pub fn success(key: &Key, account: Option<&str>) -> Page {
     page("Logged in", &body, true)
 }
 
-/// The page of a login that failed.
+/// The page of a login that failed. Whether anything was kept, and where, only the terminal says: a record that could not
+/// be stored may be in a rescue file.
 #[must_use]
 pub fn failure(key: &Key, why: &str) -> Page {
     let body = html! {
         svg viewBox="0 0 48 48" aria-hidden="true" { circle cx="24" cy="24" r="20" {} path d="M17 17l14 14M31 17L17 31" {} }
         h1 { "Not logged in" }
         p { (escape(why, 400)) }
-        p.soft { "Nothing was stored for " code { (key) } ". The terminal says what to do; you may close this window." }
+        p.soft { "The login was for " code { (key) } ". The terminal says what to do; you may close this window." }
     };
     page("Not logged in", &body, false)
 }
@@ -86,6 +87,13 @@ mod tests {
         let page = success(&key, Some("\"><img src=x>"));
         assert!(!page.html.contains("<img"), "{}", page.html);
         assert!(page.html.contains("square/default"));
+    }
+
+    #[test]
+    fn leaves_it_to_the_terminal_whether_a_failed_login_kept_anything() {
+        let page = failure(&"square/default".parse().unwrap(), "the new token of square/default could not be stored");
+        assert!(!page.html.contains("Nothing was stored") && page.html.contains("The terminal says what to do"));
+        assert!(page.html.contains("<code>square/default</code>") && !page.is_success);
     }
 
     #[test]

@@ -1,58 +1,13 @@
 //! Logins with a real browser: Chromium consents or does not, and comes back to the listener by itself.
 
-use std::net::TcpListener;
-use std::time::{Duration, Instant};
-
 use crate::support::chrome::Chrome;
 use crate::support::emulated::Emulated;
-use crate::support::{TestEnv, report, run};
-
-/// The port that a login listens on unless it is told another. The logins of this file take turns.
-static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());
-
-/// A login on a terminal, up to the address that the browser is given.
-struct Login<'a> {
-    running: run::Running<'a>,
-    address: String,
-}
-
-/// Begins a login on a pseudo-terminal; `$BROWSER` writes the address down for the test to open.
-fn begin<'a>(home: &'a TestEnv, options: &str) -> Login<'a> {
-    let opened = home.home().join("opened");
-    let browser = home.home().join("browser.sh");
-    home.write(&browser, format!("#!/bin/sh\nprintf %s \"$1\" > {0}.new && mv {0}.new {0}\n", opened.display()));
-    home.set_mode(&browser, 0o700);
-    let tokman = env!("CARGO_BIN_EXE_tokman");
-    let running = home
-        .program("script", &["-qefc", &format!("{tokman} obtain {options} -o none"), "/dev/null"])
-        .var("BROWSER", browser.to_str().expect("a path that is text"))
-        .spawn();
-    let end = Instant::now() + Duration::from_secs(30);
-    let address = loop {
-        if let Ok(address) = std::fs::read_to_string(&opened) {
-            break address;
-        }
-        assert!(Instant::now() < end, "no browser was opened");
-        std::thread::sleep(Duration::from_millis(20));
-    };
-    Login { running, address }
-}
-
-/// Whether nobody listens on the login's port.
-fn is_closed() -> bool {
-    let end = Instant::now() + Duration::from_secs(5);
-    while Instant::now() < end {
-        if TcpListener::bind(("127.0.0.1", 8917)).is_ok() && TcpListener::bind(("::1", 8917)).is_ok() {
-            return true;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    false
-}
+use crate::support::terminal::{self, begin, is_closed};
+use crate::support::{TestEnv, report};
 
 /// Logs in, allows or denies on the provider's page, and sees what browser and terminal say.
 fn log_in(options: &str, without: &[&str], key: &str, allow: bool) {
-    let turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let turn = terminal::turn();
     let Some(chrome) = Chrome::start() else {
         report::skipped("a login in Chromium", "there is no chromedriver");
         return;
@@ -75,7 +30,7 @@ fn log_in(options: &str, without: &[&str], key: &str, allow: bool) {
         login.running.wait().code(5).stdout_has("hint: ");
         assert!(!home.token_path(key).exists());
     }
-    assert!(is_closed(), "the listener's port is closed after the login");
+    assert!(is_closed(terminal::PORT), "the listener's port is closed after the login");
     drop(turn);
 }
 

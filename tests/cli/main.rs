@@ -18,6 +18,8 @@ mod history;
 mod hooks;
 mod hostile;
 mod life;
+mod life_oauth2;
+mod listener;
 mod login;
 mod oauth2;
 mod obtain;

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::time::Duration;
 
 use url::Url;
 
@@ -64,11 +65,26 @@ pub fn open(address: &str) -> String {
 /// Fetches an address without following anything: the answer whole, the names of its headers in lower case.
 #[track_caller]
 pub fn fetch(address: &str) -> String {
+    send("GET", address, "")
+}
+
+/// Submits a form, as [`fetch`] fetches.
+#[track_caller]
+pub fn submit(address: &str, form: &str) -> String {
+    let length = form.len();
+    let rest = format!("Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {length}\r\n\r\n{form}");
+    send("POST", address, &rest)
+}
+
+#[track_caller]
+fn send(method: &str, address: &str, rest: &str) -> String {
     let url = Url::parse(address).expect("an address");
     let socket = url.socket_addrs(|| None).expect("a host that is found")[0];
     let mut stream = TcpStream::connect(socket).expect("a server");
+    stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a time limit");
     let target = url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()));
-    write!(stream, "GET {target} HTTP/1.1\r\nHost: {socket}\r\nConnection: close\r\n\r\n").expect("a request");
+    let rest = if rest.is_empty() { "\r\n" } else { rest };
+    write!(stream, "{method} {target} HTTP/1.1\r\nHost: {socket}\r\nConnection: close\r\n{rest}").expect("a request");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("an answer");
     answer

@@ -49,6 +49,16 @@ pub fn failing(faults: &[&str]) -> Option<String> {
     Some(format!("exec strace -f -qq -o /dev/null {calls} {} \"$0\" \"$@\"", faults.join(" ")))
 }
 
+/// Whether a program can be run on a terminal; says so where not.
+pub fn has_terminals() -> bool {
+    static THERE: OnceLock<bool> = OnceLock::new();
+    let there = *THERE.get_or_init(|| works(&["script", "-qefc", "true", "/dev/null"]));
+    if !there {
+        skip("nothing can be run on a terminal here (needs script, of util-linux)");
+    }
+    there
+}
+
 /// Whether the test runs as root, which alone can give files away; says so where not.
 pub fn is_root() -> bool {
     let root = rustix::process::geteuid().is_root();

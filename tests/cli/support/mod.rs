@@ -18,6 +18,7 @@ pub mod shop;
 pub mod stored;
 pub mod stored_square;
 pub mod strace;
+pub mod terminal;
 
 pub use answer::{Answer, Gate};
 pub use env::TestEnv;
