@@ -89,6 +89,16 @@ impl<T> Exchange<T> {
         })
     }
 
+    /// The same exchange, its errors seen in another light.
+    #[must_use]
+    pub fn or_refused(self, see: fn(ProviderError) -> ProviderError) -> Self
+    where
+        T: 'static,
+    {
+        let Self { request, replay, secrets, read } = self;
+        Self::new(request, replay, secrets, move |answer, sent| read(answer, sent).map_err(see))
+    }
+
     /// Takes the exchange apart: the request to send, and what reads the answer to it.
     pub fn split(self) -> (Request<Bytes>, Replay, Reader<T>) {
         (self.request, self.replay, Reader { secrets: self.secrets, read: self.read })

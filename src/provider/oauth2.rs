@@ -115,7 +115,8 @@ impl OAuth2 {
         form.secret("refresh_token", refresh_token);
         form.set("scope", &wanted.scopes.join(" "));
         let scopes = if wanted.scopes.is_empty() { Scopes::AsAnswered } else { Scopes::Narrowed };
-        self.ask_token(form, Replay::OnceUnderLease, before, scopes)
+        let asked = self.ask_token(form, Replay::OnceUnderLease, before, scopes)?;
+        Ok(asked.or_refused(refusal::of_refresh))
     }
 
     /// What the provider does not have; `hint` is what to do instead.

@@ -39,6 +39,22 @@ fn classify(status: StatusCode, code: &str) -> RefusalClass {
     }
 }
 
+/// A refused refresh. Only `invalid_grant` says that a refresh token is dead (RFC 6749 §5.2): what ends a login, a
+/// person's no or a code that was not entered in time, does not.
+pub(super) fn of_refresh(error: ProviderError) -> ProviderError {
+    match error {
+        ProviderError::Refused(mut refusal)
+            if refusal.class == RefusalClass::GrantDead
+                && refusal.code.as_ref().is_none_or(|code| code.as_received() != "invalid_grant") =>
+        {
+            refusal.class = RefusalClass::Other;
+            refusal.hint = Some("the provider does not call the grant dead: it is kept".to_owned());
+            ProviderError::Refused(refusal)
+        }
+        other => other,
+    }
+}
+
 fn hint(code: &str) -> Option<&'static str> {
     match code {
         "invalid_scope" => Some("ask for other scopes: `--scope`, or scopes in the config file"),
@@ -82,6 +98,20 @@ mod tests {
             let body = format!(r#"{{"error":"{code}","error_description":"words"}}"#);
             let error = accepted(&answered(status, &body)).unwrap_err();
             assert_eq!(error.class(), Some(class), "{status} {code}");
+        }
+    }
+
+    #[test]
+    fn calls_a_refresh_token_dead_only_where_the_provider_does() {
+        for (code, class) in [
+            ("invalid_grant", RefusalClass::GrantDead),
+            ("access_denied", RefusalClass::Other),
+            ("expired_token", RefusalClass::Other),
+            ("invalid_client", RefusalClass::Application),
+        ] {
+            let body = format!(r#"{{"error":"{code}"}}"#);
+            let error = of_refresh(accepted(&answered(403, &body)).unwrap_err());
+            assert_eq!(error.class(), Some(class), "{code}");
         }
     }
 
