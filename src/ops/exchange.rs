@@ -16,13 +16,16 @@ use crate::store::{InFlight, Lease, Record, Reservation};
 #[derive(Debug)]
 pub(super) struct Held {
     reservation: Reservation,
+    /// The mark of an earlier request for another grant, which the room was made over.
+    earlier: Option<InFlight>,
     signals: Box<dyn signals::Held>,
 }
 
 impl Held {
     /// Gives the room back: there is nothing to store.
-    pub(super) async fn release(self, lease: &mut dyn Lease) {
-        leave(lease, self, false).await;
+    pub(super) async fn release(mut self, lease: &mut dyn Lease) {
+        let earlier = self.earlier.take();
+        leave(lease, self, false, earlier.as_ref()).await;
     }
 }
 
@@ -46,6 +49,9 @@ impl Broker {
         let mut providers = issuer.providers();
         let mut provider = next_provider(issuer, &mut providers, None)?;
         let mut asked_again = false;
+        let fingerprint = spent.map(|secret| secret.fingerprint(&key.to_string())).unwrap_or_default();
+        // What an earlier run left in doubt stays so until somebody answers for it.
+        let earlier = lease.in_flight().await?;
         loop {
             let (request, replay, reader) = plan(provider.as_ref()).map_err(|error| issuer.explain(error))?.split();
             // From here to the stored answer, the process cannot be ended by a signal.
@@ -53,15 +59,19 @@ impl Broker {
             // Reserve, and mark in flight what cannot be asked for again.
             let mark = (replay != Replay::Safe).then(|| InFlight {
                 since: self.clock.now(),
-                fingerprint: spent.map(|secret| secret.fingerprint(&key.to_string())).unwrap_or_default(),
+                fingerprint: fingerprint.clone(),
                 pid: std::process::id(),
             });
-            let held = Held { reservation: lease.reserve(mark.as_ref()).await?, signals };
+            let refreshes = replay == Replay::OnceUnderLease;
+            let is_same = |mark: &InFlight| mark.fingerprint == fingerprint || mark.fingerprint.is_empty();
+            let unanswered = earlier.as_ref().filter(|mark| !(refreshes && is_same(mark)));
+            let same = earlier.as_ref().filter(|mark| refreshes && is_same(mark));
+            let held = Held { reservation: lease.reserve(mark.as_ref()).await?, earlier: unanswered.cloned(), signals };
             // Exchange.
             log::info!("{key}: {} {}", request.method(), request.uri().path());
             let answer = self.net.send(&request, replay, budget).await;
             if self.has_moved(issuer, &answer).await {
-                leave(lease, held, false).await;
+                leave(lease, held, false, same.or(unanswered)).await;
                 provider = providers.again()?;
                 continue;
             }
@@ -69,7 +79,7 @@ impl Broker {
             let answer = match answer {
                 Ok(answer) => answer,
                 Err(error) => {
-                    leave(lease, held, in_doubt).await;
+                    leave(lease, held, in_doubt, same.or(unanswered)).await;
                     return Err(error.into());
                 }
             };
@@ -84,7 +94,9 @@ impl Broker {
                 log::info!("{key}: {error}; asking once more");
                 continue;
             }
-            leave(lease, held, in_doubt || (no_answer && replay != Replay::Safe)).await;
+            let passing = no_answer || error.class() == Some(RefusalClass::Passing);
+            let unanswered = unanswered.or(same.filter(|_| passing));
+            leave(lease, held, in_doubt || (no_answer && replay != Replay::Safe), unanswered).await;
             // Another secret of a list may be the one that is valid now.
             if error.class() != Some(RefusalClass::Application) {
                 return Err(issuer.explain(error));
@@ -129,7 +141,7 @@ impl Broker {
         held: Held,
         record: &Record,
     ) -> Result<(), Error> {
-        let Held { reservation, signals } = held;
+        let Held { reservation, signals, .. } = held;
         let stored = lease.put(reservation, record).await;
         let result = match stored {
             Ok(()) => Ok(()),
@@ -150,7 +162,7 @@ impl Broker {
     pub(super) async fn put(&self, key: &Key, lease: &mut dyn Lease, record: &Record) -> Result<(), Error> {
         let signals = self.hold_signals()?;
         let reservation = lease.reserve(None).await?;
-        self.store_or_rescue(key, lease, Held { reservation, signals }, record).await
+        self.store_or_rescue(key, lease, Held { reservation, earlier: None, signals }, record).await
     }
 }
 
@@ -187,8 +199,15 @@ fn may_ask_again(answer: &Answer, replay: Replay) -> bool {
     may && answer.response.status().is_success()
 }
 
-/// Gives the room back, or leaves the mark where nobody knows what became of the request.
-async fn leave(lease: &mut dyn Lease, held: Held, in_doubt: bool) {
+/// Gives the room back, or leaves the mark where nobody knows what became of the request. The mark of an `earlier`
+/// request that this one says nothing of comes back.
+async fn leave(lease: &mut dyn Lease, held: Held, in_doubt: bool, earlier: Option<&InFlight>) {
+    if let Some(earlier) = earlier {
+        if let Err(error) = lease.reserve(Some(earlier)).await {
+            log::debug!("cannot bring the mark of an earlier request back: {error}");
+        }
+        return;
+    }
     if in_doubt {
         return;
     }

@@ -286,3 +286,20 @@ fn a_refresh_token_that_may_have_been_spent_is_handed_in_once_more() {
     assert!(status[0]["refresh_token_expires_at"].as_str() >= Some(&time(80 * 24 * 3600)));
     server.finish();
 }
+
+#[test]
+fn a_doubt_lasts_until_somebody_answers_for_it() {
+    let mut shop = Shop::new(Sort::SquarePkce);
+    let server = Server::with(|_, nth| if nth < 2 { Answer::close() } else { Answer::html(429, "<html>") });
+    shop.at(&server).store(-60);
+    shop.run(&["refresh", "--timeout", "2s"]).code(7).stderr_has("was lost");
+    let doubted = || shop.run(&["status", "-o", "json"]).code(0).json()[0]["state"] == "in_doubt";
+    assert!(doubted());
+    // Neither a provider that has no time nor another grant that it has no time for settles anything.
+    shop.run(&["refresh", "--timeout", "2s"]).code(7).stderr_has("may have been lost");
+    assert!(doubted());
+    let other = canary("other");
+    shop.command(&["obtain", "--refresh-token", "-", "--timeout", "2s"]).stdin(other).run().code(7);
+    assert!(doubted());
+    server.finish();
+}
