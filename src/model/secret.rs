@@ -30,6 +30,13 @@ impl Secret {
         self.0.is_empty()
     }
 
+    /// The value as a form or a query carries it; `None` where that is the same.
+    #[must_use]
+    pub fn form_encoded(&self) -> Option<Self> {
+        let encoded = Self::new(url::form_urlencoded::byte_serialize(self.0.as_bytes()).collect::<String>());
+        (encoded != *self).then_some(encoded)
+    }
+
     /// A short name for this value that does not lead back to it: the first 64 bits, in hexadecimal, of
     /// HMAC-SHA-256 under `context`, so that the same value in two places has two names.
     #[must_use]

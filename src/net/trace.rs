@@ -1,9 +1,12 @@
 //! What `-vv` shows of requests and answers. An allow-list: a member that is not on it shows its name only.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, Request, Response};
 use serde_json::Value;
+use url::form_urlencoded;
 
 use crate::model::text::escape;
 use crate::model::{Secret, ServerText};
@@ -60,7 +63,7 @@ pub fn request(request: &Request<Bytes>) -> String {
         uri.authority().map_or("", http::uri::Authority::as_str),
         uri.path(),
         headers(request.headers(), &[]),
-        body(request.body(), true, &[]),
+        sent_members(request).map_or_else(|| bytes(request.body()), |value| redact(&value, true, &[]).to_string()),
     )
 }
 
@@ -68,12 +71,7 @@ pub fn request(request: &Request<Bytes>) -> String {
 #[must_use]
 pub fn response(response: &Response<Bytes>, request: &Request<Bytes>) -> String {
     let sent = secrets_of(request);
-    format!(
-        "{} {} {}",
-        response.status().as_u16(),
-        headers(response.headers(), &sent),
-        body(response.body(), false, &sent)
-    )
+    format!("{} {} {}", response.status().as_u16(), headers(response.headers(), &sent), body(response.body(), &sent))
 }
 
 /// What [`request`] hides of a request.
@@ -89,12 +87,34 @@ fn secrets_of(request: &Request<Bytes>) -> Vec<Secret> {
         }
     }
     let mut found = Vec::new();
-    if let Ok(value) = serde_json::from_slice(request.body()) {
+    if let Some(value) = sent_members(request) {
         collect(&value, false, &mut found);
     }
     let credentials = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    found.extend(credentials.and_then(|text| text.split_whitespace().last()).map(Secret::new));
+    let credentials = credentials.and_then(|text| text.split_whitespace().last());
+    found.extend(credentials.map(Secret::new));
+    // Basic: the secret is what follows the colon, form-encoded (RFC 6749 §2.3.1).
+    let pair = credentials.and_then(|text| STANDARD.decode(text).ok()).map(zeroize::Zeroizing::new);
+    let secret =
+        pair.as_ref().and_then(|pair| std::str::from_utf8(pair).ok()?.split_once(':')).map(|(_, secret)| secret);
+    if let Some(secret) = secret {
+        let whole = format!("x={secret}");
+        found.extend(form_urlencoded::parse(whole.as_bytes()).map(|(_, value)| Secret::new(value)));
+    }
+    // As a form would repeat it.
+    let encoded: Vec<Secret> = found.iter().filter_map(Secret::form_encoded).collect();
+    found.extend(encoded);
     found
+}
+
+/// The members of a request's body: a JSON object's, or a form's.
+fn sent_members(request: &Request<Bytes>) -> Option<Value> {
+    let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if content_type.starts_with("application/x-www-form-urlencoded") {
+        let pairs = form_urlencoded::parse(request.body());
+        return Some(pairs.map(|(name, value)| (name.into_owned(), Value::from(value))).collect());
+    }
+    serde_json::from_slice(request.body()).ok()
 }
 
 fn headers(headers: &HeaderMap, sent: &[Secret]) -> String {
@@ -108,11 +128,12 @@ fn headers(headers: &HeaderMap, sent: &[Secret]) -> String {
     format!("[{}]", shown.join(", "))
 }
 
-fn body(body: &Bytes, ours: bool, sent: &[Secret]) -> String {
-    match serde_json::from_slice::<Value>(body) {
-        Ok(value) => redact(&value, ours, sent).to_string(),
-        Err(_) => format!("({} bytes)", body.len()),
-    }
+fn body(body: &Bytes, sent: &[Secret]) -> String {
+    serde_json::from_slice(body).map_or_else(|_| bytes(body), |value: Value| redact(&value, false, sent).to_string())
+}
+
+fn bytes(body: &Bytes) -> String {
+    format!("({} bytes)", body.len())
 }
 
 /// A request's `code` is an authorization code; an error's is a word.
@@ -185,5 +206,23 @@ mod tests {
         let came = Response::builder().header("server", &said).body(Bytes::from(body)).unwrap();
         let shown = response(&came, &sent);
         assert!(!shown.contains("canary") && shown.contains("READ"), "{shown}");
+    }
+
+    #[test]
+    fn masks_what_an_answer_repeats_of_a_form() {
+        // `id:canary%2Fclient`
+        let sent = Request::post("https://example.com/")
+            .header("authorization", "Basic aWQ6Y2FuYXJ5JTJGY2xpZW50")
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(Bytes::from_static(b"grant_type=refresh_token&refresh_token=canary%2Frefresh&scope=READ"))
+            .unwrap();
+        let shown = request(&sent);
+        assert!(!shown.contains("canary"), "{shown}");
+        assert!(shown.contains(r#""grant_type":"refresh_token","refresh_token":"***","scope":"READ""#), "{shown}");
+
+        let said = "canary/refresh canary%2Frefresh canary/client canary%2Fclient aWQ6Y2FuYXJ5JTJGY2xpZW50 READ";
+        let body = serde_json::json!({"error": said}).to_string();
+        let shown = response(&Response::new(Bytes::from(body)), &sent);
+        assert!(shown.contains(r#""error":"*** *** *** *** *** READ""#), "{shown}");
     }
 }

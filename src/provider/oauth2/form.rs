@@ -26,9 +26,10 @@ impl Form {
         }
     }
 
-    /// Adds a parameter whose value is to be masked wherever the provider repeats it.
+    /// Adds a parameter whose value is to be masked wherever the provider repeats it, as it is or as it was sent.
     pub(super) fn secret(&mut self, name: &'static str, value: &Secret) {
         self.set(name, value.expose());
+        self.secrets.extend(value.form_encoded());
         self.secrets.push(value.clone());
     }
 
@@ -51,6 +52,7 @@ impl Form {
                 let credentials = basic(client_id, secret);
                 let value = secret_header("client secret", &format!("Basic {}", credentials.expose()))?;
                 headers.insert(header::AUTHORIZATION, value);
+                self.secrets.extend(secret.form_encoded());
                 self.secrets.extend([(*secret).clone(), credentials]);
             }
             Authentication::Post(secret) => {
@@ -120,6 +122,6 @@ mod tests {
         assert_eq!(request.body(), "grant_type=refresh_token&refresh_token=a+b%26c%3Dd&client_id=id");
         assert_eq!(request.uri(), "https://a.example/token?tenant=1");
         assert_eq!(request.method(), Method::POST);
-        assert_eq!(secrets.len(), 1);
+        assert!(secrets == [Secret::new("a+b%26c%3Dd"), Secret::new("a b&c=d")]);
     }
 }
