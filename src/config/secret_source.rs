@@ -4,6 +4,7 @@
 use std::fmt;
 use std::io::Read as _;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -51,9 +52,15 @@ impl SecretSource {
                 None => None,
             },
             Self::Stdin => {
-                let mut bytes = Vec::new();
-                std::io::stdin().take(LIMIT).read_to_end(&mut bytes).map_err(|e| error(format!("stdin: {e}")))?;
-                Some(utf8(bytes).ok_or_else(|| error("stdin is not text".to_owned()))?)
+                // It can be read once, and a login needs the secret before and after the browser.
+                static READ: Mutex<Option<Secret>> = Mutex::new(None);
+                let mut read = READ.lock().unwrap_or_else(PoisonError::into_inner);
+                if read.is_none() {
+                    let mut bytes = Vec::new();
+                    std::io::stdin().take(LIMIT).read_to_end(&mut bytes).map_err(|e| error(format!("stdin: {e}")))?;
+                    *read = Some(utf8(bytes).ok_or_else(|| error("stdin is not text".to_owned()))?);
+                }
+                read.clone()
             }
             Self::Command(argv) => Some(run(argv).map_err(error)?),
             Self::Keyring(_) => return Err(ConfigError::NotInThisBuild("{ keyring = … }")),

@@ -296,3 +296,19 @@ fn of_a_wix_app_begins_at_the_older_installer_where_it_is_asked_for() {
     assert_eq!(begin(&shop, &["--legacy"]).path(), "/installer/install");
     server.finish();
 }
+
+#[test]
+fn a_secret_on_stdin_is_read_once_and_lasts_for_the_whole_login() {
+    let mut shop = Shop::square();
+    let code = canary("code");
+    let server = Server::start(vec![Step::expect(Request::post("/oauth2/token")).answer(200, shop.answer())]);
+    shop.at(&server);
+    let address = begin(&shop, &[]);
+    let state = address.query_pairs().find(|(name, _)| name == "state").expect("a state").1.into_owned();
+    let secret = shop.secret.clone();
+    shop.env.unset("TOKMAN_SQUARE_CLIENT_SECRET");
+    let back = format!("{CALLBACK}?code={code}&state={state}");
+    let run = shop.command(&["obtain", "--code", &back, "--client-secret-file", "-"]).may_pass(&[&code]).stdin(secret);
+    run.run().code(0);
+    server.finish();
+}
