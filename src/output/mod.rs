@@ -74,7 +74,8 @@ impl Printer {
     /// Prints to stderr, also when quiet: what a person must answer before anything goes on.
     pub fn ask(&self, text: &str) {
         if self.json {
-            self.complain(&json!({ "level": "info", "message": text.trim() }).to_string());
+            let plain = anstream::adapter::strip_str(text).to_string();
+            self.complain(&json!({ "level": "info", "message": plain.trim() }).to_string());
         } else {
             self.complain(text);
         }
