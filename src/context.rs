@@ -123,7 +123,12 @@ impl Context {
         match self.global.output {
             Some(format) if !known.contains(&format) => {
                 let names: Vec<String> = known.iter().map(|format| format!("{format:?}").to_lowercase()).collect();
-                Err(Usage::new(format!("this command prints {} only", names.join(", "))).into())
+                let what = if names.is_empty() {
+                    "this command prints no data".to_owned()
+                } else {
+                    format!("this command prints {} only", names.join(", "))
+                };
+                Err(Usage::new(what).into())
             }
             format => Ok(format),
         }

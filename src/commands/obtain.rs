@@ -190,7 +190,10 @@ impl Run<'_> {
             return Ok(Way::Browser);
         }
         Err(Usage::new("there is no terminal for a login, and no option names a grant")
-            .hint(format!("tokman obtain --provider {} --refresh-token - < file, or --code CODE, --client-credentials, --migration-token -", self.key.provider))
+            .hint(format!(
+                "tokman obtain --provider {} --no-browser; or --refresh-token -, --code CODE, --client-credentials, --device",
+                self.key.provider
+            ))
             .into())
     }
 
