@@ -23,7 +23,7 @@ use crate::provider::Revocation;
     after_help = "Examples:\n  tokman revoke -p square --yes\n  tokman revoke -p square --only-access-token\n  tokman revoke -p square --merchant-id MLFAKE000MERCHANT --yes"
 )]
 pub struct RevokeArgs {
-    /// Square: end this access token only; the refresh token stays good
+    /// End this access token only; the refresh token stays good (Square, OAuth 2.0)
     #[arg(long, conflicts_with = "merchant_id")]
     only_access_token: bool,
     /// Square: end everything of this merchant, without a token
