@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 use crate::model::ProviderName;
 
@@ -102,12 +103,24 @@ pub fn our_names() -> impl Iterator<Item = OsString> {
     std::env::vars_os().map(|(name, _)| name).filter(|name| name.as_encoded_bytes().starts_with(b"TOKMAN_"))
 }
 
-/// The names of the variables that are set and hold secrets of ours: no program that tokman runs gets them.
+/// The names that the config file gives for variables with secrets.
+static NAMED: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// Remembers that a variable holds a secret of ours, whatever it is called.
+pub fn holds_secret(name: &str) {
+    NAMED.lock().unwrap_or_else(PoisonError::into_inner).push(name.to_owned());
+}
+
+/// The names of the variables that hold secrets of ours: no program that tokman runs gets them.
 pub fn secret_names() -> impl Iterator<Item = OsString> {
-    our_names().filter(|name| {
+    let named = NAMED.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let ours = our_names().filter(|name| {
         let name = name.as_encoded_bytes();
         [&b"_CLIENT_SECRET"[..], b"_REFRESH_TOKEN", b"_STORE", b"_STORE_KEY"].iter().any(|end| name.ends_with(end))
-    })
+    });
+    // A name that no variable can have would be a panic when it is taken out.
+    let named = named.into_iter().filter(|name| !name.is_empty() && !name.contains(['=', '\0']));
+    ours.chain(named.map(OsString::from))
 }
 
 /// The directories of `PATH`.

@@ -124,7 +124,11 @@ impl<'de> Deserialize<'de> for SecretSources {
                     ));
                 };
                 let source = match name.as_str() {
-                    "env" => SecretSource::Env(map.next_value()?),
+                    "env" => {
+                        let name: String = map.next_value()?;
+                        env::holds_secret(&name);
+                        SecretSource::Env(name)
+                    }
                     "file" => SecretSource::File(map.next_value()?),
                     "command" => SecretSource::Command(map.next_value()?),
                     "keyring" => SecretSource::Keyring(map.next_value()?),

@@ -34,16 +34,17 @@ fn is_told_of_a_refresh_without_a_shell_and_without_a_secret() {
         ("TOKMAN_SQUARE_REFRESH_TOKEN", canary("seed")),
         ("TOKMAN_WIX_CLIENT_SECRET", canary("wix")),
         ("TOKMAN_STORE_KEY", canary("key")),
+        ("APP_PASSWORD", canary("app")),
     ] {
         env.set(name, value);
     }
     let hook = program(&env, "{ for word; do echo \"[$word]\"; done; env | cut -d= -f1; cat; } >\"$HOME/said\"");
-    env.write_config(&format!("[hooks]\non_refresh = [\"{hook}\", \"a b\", \"$HOME;`id`\", \"*\"]\n"));
+    env.write_config(&format!("[hooks]\non_refresh = [\"{hook}\", \"a b\", \"$HOME;`id`\", \"*\"]\n[provider.wix]\nclient_secret = {{ env = \"APP_PASSWORD\" }}\n"));
     env.tokman(&REFRESH).code(0).stderr_is("");
     let said = said(&env);
     assert!(said.starts_with("[a b]\n[$HOME;`id`]\n[*]\n"), "{said}");
     assert!(said.contains("\nTOKMAN_SQUARE_CLIENT_ID\n"), "{said}");
-    for secret in ["CLIENT_SECRET", "REFRESH_TOKEN", "STORE_KEY", "canary"] {
+    for secret in ["CLIENT_SECRET", "REFRESH_TOKEN", "STORE_KEY", "APP_PASSWORD", "canary"] {
         assert!(!said.contains(secret), "{secret}: {said}");
     }
     let event: Value = serde_json::from_str(said.lines().last().unwrap_or_default()).expect("JSON on stdin");
