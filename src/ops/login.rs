@@ -103,6 +103,8 @@ impl Pending {
         let text = pasted.expose().trim();
         let redirect = if text.contains("://") {
             self.check_redirect(text)?
+        } else if let Some(whole) = self.with_scheme(text) {
+            self.check_redirect(whole.expose())?
         } else if text.is_empty() {
             return Err(Error::Login("nothing was pasted".to_owned()));
         } else {
@@ -112,6 +114,13 @@ impl Pending {
         provider
             .grant(&redirect, &self.redirect_uri, self.code_verifier.as_ref())
             .map_err(|error| issuer.explain(error))
+    }
+
+    /// The redirected address in what a browser shows of it, which many do without `http://`.
+    fn with_scheme(&self, text: &str) -> Option<Secret> {
+        let (scheme, rest) = self.redirect_uri.as_str().split_once("://")?;
+        let place = rest.split('?').next().unwrap_or_default();
+        text.strip_prefix(place)?.starts_with('?').then(|| Secret::new(format!("{scheme}://{text}")))
     }
 
     /// The query of a redirected address, if the address is the one that this login ends at.
