@@ -57,7 +57,7 @@ pub struct GlobalArgs {
     )]
     pub color: ColorWhen,
     /// The whole budget of one exchange with the provider, its retries included
-    #[arg(long, global = true, value_name = "DURATION", default_value = "30s", value_parser = duration::parse)]
+    #[arg(long, global = true, value_name = "DURATION", default_value = "30s", value_parser = duration::parse_some)]
     pub timeout: Duration,
 }
 

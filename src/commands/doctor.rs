@@ -10,9 +10,7 @@ use crate::ops;
 use crate::ops::doctor::{Doctor, Finding, Verdict};
 use crate::output::response::Format;
 
-/// Checks files, locks, clock, network and settings; --repair mends what is safe to mend
-///
-/// Ends with 0 where nothing is broken, else with the exit code that the worst trouble would give.
+/// The options of `tokman doctor`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  tokman doctor\n  tokman doctor --repair --offline")]
 pub struct DoctorArgs {

@@ -24,11 +24,7 @@ use crate::ops;
 /// The port where no other is asked for and nobody else has to know it.
 const PORT: u16 = 8918;
 
-/// Runs a local Square, Wix and OAuth 2.0 provider for trials and tests
-///
-/// Serves their OAuth endpoints on 127.0.0.1, with their strictness and their error bodies, for one invented
-/// application each. Prints the environment to use and serves until it is stopped; with a command, runs that in the
-/// environment and ends with its exit code.
+/// The options of `tokman emulator`.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  tokman emulator --demo\n  tokman emulator --auto-approve -- sh -c 'tokman token -p wix'\n  tokman emulator --port 9000 --expires-in 60s --fail-rate 0.2"

@@ -8,10 +8,7 @@ use clap::{Args, ValueHint};
 use crate::context::Context;
 use crate::ops;
 
-/// Brings back a record that could not be stored
-///
-/// When a provider's answer cannot be stored, tokman puts it into a private file elsewhere, names that file and exits
-/// with 10. This stores it and removes the file.
+/// The options of `tokman import`.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  tokman import -p square --rescue ~/.local/state/tokman/rescue-square-default-1795276800000.json"

@@ -250,6 +250,7 @@ impl Run<'_> {
 
     /// Shows the address and waits for what the browser ends at.
     fn ask_for_redirect(&self) -> anyhow::Result<Grant> {
+        self.stdin_is_free("redirected address")?;
         let (address, pending) = self.begin()?;
         // Not silenced by --quiet: without it nothing goes on.
         let printer = &self.context.printer;
@@ -301,11 +302,16 @@ impl Run<'_> {
         }
     }
 
+    fn stdin_is_free(&self, what: &str) -> Result<(), Usage> {
+        if self.args.application.client_secret_file.as_deref() == Some(Path::new("-")) {
+            return Err(Usage::new(format!("stdin cannot be both the client secret and the {what}")));
+        }
+        Ok(())
+    }
+
     /// A secret from stdin, without an echo where that is a terminal.
     fn read_stdin(&self, what: &str) -> anyhow::Result<Secret> {
-        if self.args.application.client_secret_file.as_deref() == Some(Path::new("-")) {
-            return Err(Usage::new(format!("stdin cannot be both the client secret and the {what}")).into());
-        }
+        self.stdin_is_free(what)?;
         let secret = if io::stdin().is_terminal() {
             let text = rpassword::prompt_password(format!("{what}: ")).context("cannot read from the terminal")?;
             Secret::new(text.trim())

@@ -11,10 +11,7 @@ use crate::ops::fresh::{Demand, How};
 use crate::output::response::{Format, Json, render};
 use crate::provider::Wanted;
 
-/// Spends the refresh token and stores the result
-///
-/// If another process refreshed the same key after this one started, that result is used. Client credentials (Wix apps)
-/// have no refresh token: a new access token is minted.
+/// The options of `tokman refresh`.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  tokman refresh --provider wix\n  tokman refresh -p square -n MLFAKE000MERCHANT -o none"

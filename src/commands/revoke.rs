@@ -14,10 +14,7 @@ use crate::ops;
 use crate::output::response::Format;
 use crate::provider::Revocation;
 
-/// Ends the token at the provider, then forgets it locally
-///
-/// For Square this ends every token that the merchant granted to the application, and the refresh token with them,
-/// unless --only-access-token is given.
+/// The options of `tokman revoke`.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  tokman revoke -p square --yes\n  tokman revoke -p square --only-access-token\n  tokman revoke -p square --merchant-id MLFAKE000MERCHANT --yes"

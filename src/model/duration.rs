@@ -9,7 +9,7 @@ const MAX_SECS: u64 = 10 * 366 * 86_400;
 
 /// Text that is no duration.
 #[derive(Debug, Error, PartialEq, Eq)]
-#[error("'{0}' is not a duration: write a whole number and a unit, as 45s, 5m, 36h or 7d")]
+#[error("'{0}' is not a duration here: write a whole number and a unit, as 45s, 5m, 36h or 7d, at most ten years")]
 pub struct DurationError(String);
 
 /// Parses a whole number with one of the units `s`, `m`, `h`, `d`.
@@ -29,6 +29,14 @@ pub fn parse(text: &str) -> Result<Duration, DurationError> {
     };
     let number: u64 = number.parse().map_err(|_| error())?;
     number.checked_mul(seconds).filter(|total| *total <= MAX_SECS).map(Duration::from_secs).ok_or_else(error)
+}
+
+/// Parses a duration that must not be zero: a budget.
+///
+/// # Errors
+/// As [`parse`], and for zero.
+pub fn parse_some(text: &str) -> Result<Duration, DurationError> {
+    parse(text).and_then(|some| if some.is_zero() { Err(DurationError(text.to_owned())) } else { Ok(some) })
 }
 
 /// Writes a number of seconds with its two largest units: `29d 23h`, `4h 0m`, `59s`. Negative counts as zero.
@@ -54,6 +62,7 @@ mod tests {
 
     #[test]
     fn reads_the_four_units() {
+        assert!(parse_some("0s").is_err() && parse_some("1s").is_ok());
         for (text, seconds) in [("45s", 45), ("5m", 300), ("36h", 129_600), ("7d", 604_800), ("0s", 0)] {
             assert_eq!(parse(text), Ok(Duration::from_secs(seconds)), "{text}");
         }

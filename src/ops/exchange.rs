@@ -48,6 +48,8 @@ impl Broker {
         let budget = self.budget.saturating_sub(begun.elapsed());
         let mut providers = issuer.providers();
         let mut provider = next_provider(issuer, &mut providers, None)?;
+        // A secret that a person has to confirm does not eat into it.
+        let deadline = Instant::now() + budget;
         let mut asked_again = false;
         let fingerprint = spent.map(|secret| secret.fingerprint(&key.to_string())).unwrap_or_default();
         // What an earlier run left in doubt stays so until somebody answers for it.
@@ -69,7 +71,8 @@ impl Broker {
             let held = Held { reservation: lease.reserve(mark.as_ref()).await?, earlier: unanswered.cloned(), signals };
             // Exchange.
             log::info!("{key}: {} {}", request.method(), request.uri().path());
-            let answer = self.net.send(&request, replay, budget).await;
+            let left = deadline.saturating_duration_since(Instant::now());
+            let answer = self.net.send(&request, replay, left).await;
             if self.has_moved(issuer, &answer).await {
                 leave(lease, held, false, same.or(unanswered)).await;
                 provider = providers.again()?;

@@ -136,6 +136,11 @@ impl ProviderError {
                 text.mask(secrets);
             }
         }
+        if let Self::Unusable { why, .. } = &mut self {
+            let mut text = ServerText::new(std::mem::take(why));
+            text.mask(secrets);
+            *why = text.to_string();
+        }
         self
     }
 }

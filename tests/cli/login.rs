@@ -312,3 +312,15 @@ fn a_secret_on_stdin_is_read_once_and_lasts_for_the_whole_login() {
     run.run().code(0);
     server.finish();
 }
+
+#[test]
+fn an_address_may_be_pasted_as_browsers_show_it() {
+    let (mut shop, code) = (Shop::square(), canary("code"));
+    let server = Server::start(vec![hand_in(&shop, &code, CALLBACK)]);
+    shop.at(&server);
+    let address = begin(&shop, &[]);
+    let shown = CALLBACK.trim_start_matches("http://");
+    finish(&shop, &format!("{shown}?code={code}&state=another"), 2).stderr_has("its state is of another login");
+    finish(&shop, &format!("{shown}?code={code}&state={}", state(&address)), 0);
+    server.finish();
+}
