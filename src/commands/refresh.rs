@@ -7,7 +7,7 @@ use clap::Args;
 use crate::context::Context;
 use crate::flags::ApplicationArgs;
 use crate::ops;
-use crate::ops::fresh::{Demand, How};
+use crate::ops::demand::{Demand, How};
 use crate::output::response::{Format, Json, render};
 use crate::provider::Wanted;
 

@@ -8,7 +8,7 @@ use crate::config::ProviderKind;
 use crate::context::Context;
 use crate::flags::ApplicationArgs;
 use crate::ops;
-use crate::ops::fresh::{Demand, How};
+use crate::ops::demand::{Demand, How};
 use crate::output::response::{Format, Json, render};
 
 /// Extends an access token without a refresh token (Square's retired RenewToken)

@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::flags::ApplicationArgs;
 use crate::model::duration;
 use crate::ops;
-use crate::ops::fresh::{Demand, How};
+use crate::ops::demand::{Demand, How};
 use crate::output::response::{Format, Json, render};
 use crate::provider::Wanted;
 

@@ -6,39 +6,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::model::{Freshness, GrantType, Key, Kind, Response, Secret, Token};
+use crate::model::{Freshness, GrantType, Key, Token};
+use crate::ops::demand::{Before, Demand, How, satisfies, seed, seeded};
 use crate::ops::exchange::next_record;
 use crate::ops::history::{Action, Event};
 use crate::ops::{Broker, Error, Issuer, Outcome, Source};
 use crate::provider::{Exchange, Provider, ProviderError, RefusalClass, Wanted};
 use crate::store::{Failure, InFlight, Lease, Record, StoreError};
-
-/// Which token will do.
-#[derive(Debug, Clone, Copy)]
-pub enum Demand {
-    /// One that still lives this long; the stored one as long as it works, if a better one cannot be had just now.
-    Valid(Duration),
-    /// A new one; one that another process got after this one began will do.
-    New,
-    /// A new one, whatever other processes do.
-    NewOfOurOwn,
-}
-
-/// How the next token is asked for.
-#[derive(Debug, Clone)]
-pub enum How {
-    /// With the refresh token, or by the application's credentials.
-    Refresh(Wanted),
-    /// With the access token itself (Square's RenewToken).
-    Renew,
-}
-
-/// What a process knows before it asks for the lease.
-#[derive(Debug)]
-struct Before {
-    started: Timestamp,
-    generation: Option<u64>,
-}
 
 impl Broker {
     /// The stored token, if it satisfies `ttl`, without a runtime, a lock or the network. `None`: it has to be asked for,
@@ -332,22 +306,6 @@ impl Broker {
     }
 }
 
-/// Whether a record meets a demand at `now`. `before` is what this process knew when it began to wait.
-fn satisfies(record: &Record, demand: Demand, now: Timestamp, before: Option<&Before>) -> bool {
-    match demand {
-        Demand::Valid(ttl) => matches!(record.freshness(now, ttl), Freshness::Fresh | Freshness::Unknown),
-        Demand::New => before.is_some_and(|before| {
-            // An answer that a dead process left behind may have been there for long.
-            let changed = before.generation.is_none_or(|generation| record.generation > generation)
-                && record.freshness(now, Duration::ZERO) != Freshness::Expired;
-            // Not one "of the future": that is a clock that jumped, not another process.
-            let since = record.refreshed_at.is_some_and(|at| at >= before.started && at <= now);
-            record.needs_login.is_none() && (changed || since)
-        }),
-        Demand::NewOfOurOwn => false,
-    }
-}
-
 /// The mark of an earlier request that spent this record's refresh token, where its answer may have been lost. One
 /// that cannot be read was being replaced by the answer: no less in doubt.
 async fn doubt(key: &Key, lease: &mut dyn Lease, record: &Record) -> Result<Option<InFlight>, Error> {
@@ -369,37 +327,6 @@ fn refuse_dead(key: &Key, record: &Record) -> Result<(), Error> {
 
 fn outcome(key: &Key, record: Record, source: Source) -> Outcome {
     Outcome { key: key.clone(), response: record.token.response.clone(), record, source, warning: None }
-}
-
-/// A refresh token from the environment, for a key that nothing is stored for. An app that mints its tokens has no use
-/// for one.
-fn seed(issuer: &Issuer) -> Option<Secret> {
-    issuer.settings().seed.clone().filter(|_| !issuer.mints())
-}
-
-/// A record that has nothing but a refresh token yet. It is never stored as it is.
-fn seeded(issuer: &Issuer, refresh: Secret) -> Record {
-    Record {
-        token: Token {
-            kind: None::<Kind>,
-            access: Secret::new(""),
-            token_type: None,
-            refresh: Some(refresh),
-            expires_at: None,
-            refresh_expires_at: None,
-            account: None,
-            scopes: Vec::new(),
-            response: Response::default(),
-        },
-        grant: Some(GrantType::RefreshToken.to_string()),
-        client_id: None,
-        base_url: Some(issuer.base_url()),
-        obtained_at: None,
-        refreshed_at: None,
-        generation: 0,
-        needs_login: None,
-        in_flight: false,
-    }
 }
 
 /// A failure that would meet everybody who waits for this key just now.

@@ -2,6 +2,7 @@
 
 pub mod browser;
 pub mod browser_login;
+pub mod demand;
 pub mod device;
 pub mod discovery;
 pub mod doctor;

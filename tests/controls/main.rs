@@ -18,7 +18,7 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, setrlimit};
 use tokman::config::{Options, Settings};
 use tokman::model::{Key, SystemClock};
 use tokman::net::Client;
-use tokman::ops::fresh::{Demand, How};
+use tokman::ops::demand::{Demand, How};
 use tokman::ops::history::History;
 use tokman::ops::{Broker, Hooks, Issuer};
 use tokman::provider::Wanted;
