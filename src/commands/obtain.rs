@@ -1,31 +1,24 @@
 //! `tokman obtain`: the first token of a key.
 
 mod device;
+mod input;
+mod login;
 
-use std::io::{self, IsTerminal as _, Read as _};
-use std::path::{Path, PathBuf};
+use std::io::{self, IsTerminal as _};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
 use clap::{Args, ValueHint};
-use tokio::sync::oneshot;
-use url::Url;
 
-use crate::config::{ProviderKind, provider};
 use crate::context::Context;
 use crate::exit::Usage;
 use crate::flags::ApplicationArgs;
 use crate::model::{Grant, Key, Secret};
-use crate::ops::browser_login::{Announcement, LoginRequest};
 use crate::ops::login::Pending;
 use crate::ops::obtain::Keep;
-use crate::ops::{self, Broker, Issuer, browser};
+use crate::ops::{self, Broker, Issuer};
 use crate::output::response::{Format, Json, render};
-use crate::provider::{Wanted, pkce};
-use crate::{env, fsutil};
-
-/// The most that is read of a secret from stdin or a file, in bytes.
-const LIMIT: u64 = 64 << 10;
+use crate::provider::Wanted;
 
 /// Gets the first token of a key by a grant and stores it
 #[derive(Debug, Args)]
@@ -197,72 +190,6 @@ impl Run<'_> {
             .into())
     }
 
-    /// Where the browser goes after the login.
-    fn redirect_uri(&self) -> anyhow::Result<Url> {
-        let configured = self.issuer.settings().redirect_uri.as_ref().map(|setting| setting.value.clone());
-        Ok(match (&self.args.redirect_uri, configured) {
-            (Some(text), _) => {
-                provider::redirect_uri(text).map_err(|why| Usage::new(format!("--redirect-uri {why}")))?
-            }
-            (None, Some(configured)) => configured,
-            // RFC 8252 §7.3 has the literal; Square and Wix register the name.
-            (None, None) if self.issuer.settings().kind == ProviderKind::OAuth2 => {
-                Url::parse(&format!("http://127.0.0.1:{}/callback", self.args.port))?
-            }
-            (None, None) => Url::parse(&format!("http://localhost:{}/callback", self.args.port))?,
-        })
-    }
-
-    fn begin(&self) -> anyhow::Result<(Url, Pending)> {
-        let redirect_uri = self.redirect_uri()?;
-        let begun = self.broker.begin_login(&self.issuer, redirect_uri, self.scopes.clone());
-        Ok(ops::runtime()?.block_on(begun)?)
-    }
-
-    /// Logs in with the browser coming back by itself, or with what is pasted, whichever is first.
-    fn log_in(&self, wanted: Wanted) -> anyhow::Result<ops::Outcome> {
-        let request = LoginRequest { redirect_uri: self.redirect_uri()?, wanted, keep: self.keep };
-        let printer = &self.context.printer;
-        let announce = |login: &Announcement| {
-            let opened = login.listens && !env::has_no_browser() && browser::open(&login.address);
-            let what = if opened {
-                "Your browser opens this address; consent there"
-            } else {
-                "Open this address in a browser and consent"
-            };
-            printer.ask(&format!("{what}:\n\n  {}\n", login.address));
-            let waits =
-                if login.listens { "Waiting for the browser to come back to" } else { "The browser then goes to" };
-            printer.ask(&format!(
-                "{waits} {}. If it cannot, paste the address it shows, or the code:",
-                login.redirect_uri
-            ));
-            let (sender, receiver) = oneshot::channel();
-            // Ends with the process: a read of the terminal cannot be called off.
-            std::thread::spawn(move || {
-                read_line(&io::stdin()).ok().filter(|line| !line.is_empty()).map(|line| sender.send(line))
-            });
-            receiver
-        };
-        let login = self.broker.login(&self.key, &self.issuer, request, announce);
-        Ok(ops::runtime()?.block_on(login)?)
-    }
-
-    /// Shows the address and waits for what the browser ends at.
-    fn ask_for_redirect(&self) -> anyhow::Result<Grant> {
-        self.stdin_is_free("redirected address")?;
-        let (address, pending) = self.begin()?;
-        // Not silenced by --quiet: without it nothing goes on.
-        let printer = &self.context.printer;
-        printer.ask(&format!("Open this address in a browser and consent:\n\n  {address}\n"));
-        printer.ask(&format!(
-            "The browser then goes to {}, which need not load. Paste the address it shows, or the code:",
-            pending.redirect_uri
-        ));
-        let pasted = read_line(&io::stdin())?;
-        Ok(pending.grant(&self.issuer, &pasted)?)
-    }
-
     /// The grant of a code, or of a redirected address, with what a pending login remembers of it.
     fn code(&self, code: &str) -> anyhow::Result<Grant> {
         let code = if code == "-" { self.read_stdin("code or redirected address")? } else { Secret::new(code) };
@@ -283,53 +210,4 @@ impl Run<'_> {
         }
         Ok(Grant::Code { code, redirect_uri: self.args.redirect_uri.clone(), code_verifier, account: None })
     }
-
-    fn read_verifier(&self, path: &Path) -> anyhow::Result<Secret> {
-        let verifier = if path == Path::new("-") {
-            if self.args.code.as_deref() == Some("-") {
-                return Err(Usage::new("stdin cannot be both the code and the verifier").into());
-            }
-            self.read_stdin("code verifier")?
-        } else {
-            let bytes = fsutil::read_private(path, LIMIT).map_err(crate::config::ConfigError::from)?;
-            let bytes = bytes.ok_or_else(|| Usage::new(format!("there is no file {}", path.display())))?;
-            Secret::new(String::from_utf8_lossy(&bytes).trim())
-        };
-        if pkce::is_verifier(verifier.expose()) {
-            Ok(verifier)
-        } else {
-            Err(Usage::new("a code verifier has 43 to 128 letters, digits, '-', '.', '_' or '~' (RFC 7636)").into())
-        }
-    }
-
-    fn stdin_is_free(&self, what: &str) -> Result<(), Usage> {
-        if self.args.application.client_secret_file.as_deref() == Some(Path::new("-")) {
-            return Err(Usage::new(format!("stdin cannot be both the client secret and the {what}")));
-        }
-        Ok(())
-    }
-
-    /// A secret from stdin, without an echo where that is a terminal.
-    fn read_stdin(&self, what: &str) -> anyhow::Result<Secret> {
-        self.stdin_is_free(what)?;
-        let secret = if io::stdin().is_terminal() {
-            let text = rpassword::prompt_password(format!("{what}: ")).context("cannot read from the terminal")?;
-            Secret::new(text.trim())
-        } else {
-            let mut text = zeroize::Zeroizing::new(String::new());
-            io::stdin().take(LIMIT).read_to_string(&mut text).context("cannot read stdin")?;
-            Secret::new(text.trim())
-        };
-        if secret.is_empty() {
-            return Err(Usage::new(format!("stdin has no {what}")).into());
-        }
-        Ok(secret)
-    }
-}
-
-/// One line, trimmed.
-fn read_line(stdin: &io::Stdin) -> anyhow::Result<Secret> {
-    let mut line = zeroize::Zeroizing::new(String::new());
-    io::BufRead::read_line(&mut stdin.lock().take(LIMIT), &mut line).context("cannot read stdin")?;
-    Ok(Secret::new(line.trim()))
 }
