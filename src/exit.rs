@@ -86,6 +86,7 @@ fn take_apart<'a>(error: &'a anyhow::Error, key: Option<&Key>) -> Report<'a> {
         Some(Error::Provider(ProviderError::Refused(refusal))) => Some(refusal.as_ref()),
         _ => None,
     };
+    let hint = hint.map(|hint| with_key(&hint, key));
     Report { code, message, causes, hint, refusal }
 }
 
@@ -200,6 +201,17 @@ fn hint_of_store(error: &StoreError) -> Option<String> {
         StoreError::Busy { .. } => Some("try again; if it stays so, look for a tokman that hangs".to_owned()),
         StoreError::NoLocks { .. } => Some("keep the tokens on a local disk: --store file:/path".to_owned()),
     }
+}
+
+/// A hint with every command in it complete: a provider names the verb only, between backticks.
+fn with_key(hint: &str, key: Option<&Key>) -> String {
+    const VERBS: [&str; 4] = ["tokman obtain", "tokman refresh", "tokman remove", "tokman revoke"];
+    let Some(key) = key else { return hint.to_owned() };
+    let complete = |(at, part): (usize, &str)| {
+        let verb = VERBS.into_iter().find(|verb| at % 2 == 1 && part.starts_with(verb));
+        verb.map_or_else(|| part.to_owned(), |verb| format!("{verb} {}{}", options(key), &part[verb.len()..]))
+    };
+    hint.split('`').enumerate().map(complete).collect::<Vec<_>>().join("`")
 }
 
 /// The options that name a key, as a command would have them.

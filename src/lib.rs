@@ -55,6 +55,7 @@ pub fn run() -> ExitCode {
     };
     let format = log_format(&cli.global);
     output::log::init(log_level(&cli.global), format == LogFormat::Json);
+    warn_of_log_variables();
     let context = Context::new(cli.global, format == LogFormat::Json);
     match commands::run(&context, cli.command) {
         Ok(code) => code,
@@ -97,6 +98,16 @@ fn refuse(error: &clap::Error, json: bool) -> ExitCode {
 fn log_format(global: &GlobalArgs) -> LogFormat {
     let from_env = || env::text(env::LOG_FORMAT).filter(|format| format == "json").map(|_| LogFormat::Json);
     global.log_format.or_else(from_env).unwrap_or(LogFormat::Text)
+}
+
+/// A wrong word in a variable of the log is no reason to give nobody a token, but one to say so.
+fn warn_of_log_variables() {
+    if env::text(env::LOG_FORMAT).is_some_and(|format| !matches!(format.as_str(), "text" | "json")) {
+        log::warn!("{} is neither 'text' nor 'json': text is used", env::LOG_FORMAT);
+    }
+    if env::text(env::LOG).is_some_and(|level| level.parse::<LevelFilter>().is_err()) {
+        log::warn!("{} is none of 'warn', 'info', 'debug': it is ignored", env::LOG);
+    }
 }
 
 /// Whether a command line that cannot be parsed asks for JSON on stderr.

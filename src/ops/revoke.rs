@@ -62,6 +62,7 @@ impl Broker {
     ) -> Result<Revoked, Error> {
         let merchant = matches!(what, Revocation::Merchant(_));
         let token = record.map(|record| &record.token).filter(|_| !merchant);
+        let doubted = lease.in_flight().await?;
         let asked = self.exchange(key, issuer, lease, None, |provider| provider.revoke(token, what)).await?;
         let (reply, held, sent_at) = asked;
         let forget = match (what, record) {
@@ -74,6 +75,10 @@ impl Broker {
                 let mut record = Record { generation: record.generation + 1, ..record.clone() };
                 record.token.expires_at = Some(sent_at);
                 self.store_or_rescue(key, lease, held, &record).await?;
+                // The end of an access token answers nothing about a refresh token that may have been spent.
+                if let Some(mark) = doubted {
+                    let _left = lease.reserve(Some(&mark)).await?;
+                }
             }
             _ => held.release(lease).await,
         }

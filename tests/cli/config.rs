@@ -293,3 +293,12 @@ fn reads_a_secret_from_a_file_a_command_or_a_variable() {
     let hint = format!("hint: chmod 600 '{file}'");
     env.tokman(&["refresh", "-p", "square"]).code(3).stderr_has(&hint);
 }
+
+#[test]
+fn a_wrong_word_in_a_variable_of_the_log_is_told_and_stops_nothing() {
+    let mut env = TestEnv::new();
+    env.set("TOKMAN_LOG_FORMAT", "yaml");
+    env.set("TOKMAN_LOG", "loud");
+    let run = env.tokman(&["config", "path"]);
+    run.code(0).stderr_has("TOKMAN_LOG_FORMAT is neither").stderr_has("TOKMAN_LOG is none of");
+}

@@ -166,7 +166,7 @@ fn is_6_for_what_the_provider_does_not_have() {
     let env = applications(&server::nobody());
     env.write_token("wix/default", &crate::support::stored::wix_record("wix/default", &base_url(&env), 60, 3600));
     let said = fails(&env, &["renew", "-p", "wix"], 6, "rejected");
-    said.text.stderr_has("hint: use `tokman refresh`");
+    said.text.stderr_has("hint: use `tokman refresh --provider wix`");
     fails(&env, &["revoke", "-p", "wix"], 6, "rejected").text.stderr_has("tokman remove");
     assert!(env.token_path("wix/default").exists());
 }

@@ -122,7 +122,7 @@ fn an_old_access_token_migrates() {
 #[test]
 fn what_a_provider_does_not_have_is_refused_before_anything_is_sent() {
     for (sort, args, hint) in [
-        (Sort::Square, &["obtain", "--client-credentials"][..], "tokman obtain --code"),
+        (Sort::Square, &["obtain", "--client-credentials"][..], "tokman obtain --provider square --code"),
         (Sort::WixLegacy, &["obtain", "--migration-token", "-"], "mode"),
     ] {
         let mut shop = Shop::new(sort);

@@ -141,7 +141,7 @@ fn wix_apps_have_no_revocation_and_nothing_is_removed() {
         let (bytes, end) = (shop.bytes(), shop.stored()["tokman"]["expires_at"].clone());
         let run = shop.run(&["revoke"]);
         run.code(6).stdout_is("").stderr_has(stays).stderr_has(end.as_str().expect("a time"));
-        run.stderr_has("hint: `tokman remove`");
+        run.stderr_has("hint: `tokman remove --provider wix`");
         for other in [&["--only-access-token"][..], &["--merchant-id", MERCHANT]] {
             shop.run(&[&["revoke"], other].concat()).code(6);
         }
