@@ -4,10 +4,11 @@
 use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
+use url::Url;
 
 use super::{HttpResponse, ProviderError, Redirect, Refusal, RefusalClass, Wanted};
 use crate::model::response::ResponseError;
-use crate::model::{Kind, Response, Secret, ServerText, Token, lifetime};
+use crate::model::{Grant, Kind, Response, Secret, ServerText, Token, lifetime};
 
 /// Whether a status says that the same request may succeed later: 408, 429 and everything from 500 on.
 pub(super) fn is_passing(status: StatusCode) -> bool {
@@ -209,6 +210,23 @@ pub(super) fn check_redirect(redirect: &Redirect) -> Result<(), ProviderError> {
 pub(super) fn required<'a>(redirect: &'a Redirect, name: &str) -> Result<&'a Secret, ProviderError> {
     redirect.get(name).ok_or_else(|| {
         refused_redirect(RefusalClass::Other, None, &format!("the redirected address has no '{name}' in it"))
+    })
+}
+
+/// The code that came back with a redirect, and what its login sent along.
+///
+/// # Errors
+/// A redirect without a code.
+pub(super) fn code(
+    redirect: &Redirect,
+    redirect_uri: &Url,
+    code_verifier: Option<&Secret>,
+) -> Result<Grant, ProviderError> {
+    Ok(Grant::Code {
+        code: required(redirect, "code")?.clone(),
+        redirect_uri: Some(redirect_uri.as_str().to_owned()),
+        code_verifier: code_verifier.cloned(),
+        account: None,
     })
 }
 

@@ -180,12 +180,7 @@ impl Provider for Square {
         code_verifier: Option<&Secret>,
     ) -> Result<Grant, ProviderError> {
         answer::check_redirect(redirect)?;
-        Ok(Grant::Code {
-            code: answer::required(redirect, "code")?.clone(),
-            redirect_uri: Some(redirect_uri.as_str().to_owned()),
-            code_verifier: code_verifier.cloned(),
-            account: None,
-        })
+        answer::code(redirect, redirect_uri, code_verifier)
     }
 
     fn obtain(&self, grant: &Grant, wanted: &Wanted) -> Result<Exchange<Token>, ProviderError> {

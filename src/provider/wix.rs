@@ -224,12 +224,7 @@ impl Provider for Wix {
     ) -> Result<Grant, ProviderError> {
         answer::check_redirect(redirect)?;
         match self.login_mode() {
-            WixMode::Headless => Ok(Grant::Code {
-                code: answer::required(redirect, "code")?.clone(),
-                redirect_uri: Some(redirect_uri.as_str().to_owned()),
-                code_verifier: code_verifier.cloned(),
-                account: None,
-            }),
+            WixMode::Headless => answer::code(redirect, redirect_uri, code_verifier),
             WixMode::Legacy => login::legacy_grant(redirect),
             // Only the legacy installer hands out codes: whoever pastes one has such an app.
             WixMode::App | WixMode::HeadlessAdmin
