@@ -84,10 +84,11 @@ pub fn instant(value: &Value) -> Option<Timestamp> {
     }
 }
 
-/// The instant `secs` after `start`, if there is one.
+/// The instant `secs` after `start`, if there is one, without the fraction of a second: a lifetime is no more exact.
 #[must_use]
 pub fn after(start: Timestamp, secs: i64) -> Option<Timestamp> {
-    start.checked_add(SignedDuration::from_secs(secs)).ok()
+    let end = start.checked_add(SignedDuration::from_secs(secs)).ok()?;
+    Timestamp::from_second(end.as_second()).ok()
 }
 
 /// The `exp` claim of a token that carries readable claims. It only ever shortens a life.
