@@ -326,7 +326,7 @@ fn refuse_dead(key: &Key, record: &Record) -> Result<(), Error> {
 }
 
 fn outcome(key: &Key, record: Record, source: Source) -> Outcome {
-    Outcome { key: key.clone(), response: record.token.response.clone(), record, source, warning: None }
+    Outcome { key: key.clone(), record, source, warning: None }
 }
 
 /// A failure that would meet everybody who waits for this key just now.

@@ -30,7 +30,7 @@ pub use issuer::Issuer;
 use history::{Action, Event, History};
 use signals::Signals;
 
-use crate::model::{Clock, Key, Response};
+use crate::model::{Clock, Key};
 use crate::net::Client;
 use crate::store::{Record, TokenStore};
 
@@ -39,10 +39,8 @@ use crate::store::{Record, TokenStore};
 pub struct Outcome {
     /// The key that it is stored under.
     pub key: Key,
-    /// The record as it is stored now.
+    /// The record as it is stored now, with the answer that its token came with.
     pub record: Record,
-    /// The provider's answer as it came; for a token that was there already, the answer it came with.
-    pub response: Response,
     /// Where the token came from.
     pub source: Source,
     /// What a person should know although it went well.

@@ -29,8 +29,7 @@ pub(super) struct Attempt {
 }
 
 fn obtained(key: &Key, record: Record) -> Outcome {
-    let response = record.token.response.clone();
-    Outcome { key: key.clone(), response, record, source: Source::Provider, warning: None }
+    Outcome { key: key.clone(), record, source: Source::Provider, warning: None }
 }
 
 impl Broker {

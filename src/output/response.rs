@@ -65,7 +65,7 @@ pub fn render(
             let quoted = access.replace('\'', r"'\''");
             Some(format!("export {}_ACCESS_TOKEN='{quoted}'", key.provider.as_env()))
         }
-        (Format::Json, Json::Response) => Some(outcome.response.to_pretty()),
+        (Format::Json, Json::Response) => Some(token.response.to_pretty()),
         (Format::Json, Json::Token) => Some(response::pretty(&json!({
             "key": key.to_string(),
             "access_token": access,
@@ -86,8 +86,7 @@ mod tests {
         let key: Key = "my-shop/default".parse().unwrap();
         let body = json!({ "access_token": access, "token_type": "bearer", "x": 1 }).to_string();
         let record = Record::parse(body.as_bytes(), &key, Path::new("f"), None).unwrap();
-        let response = record.token.response.clone();
-        let outcome = Outcome { key: key.clone(), record, response, source: Source::Stored, warning: None };
+        let outcome = Outcome { key: key.clone(), record, source: Source::Stored, warning: None };
         render(&key, kind, &outcome, format, json).map(Option::unwrap_or_default)
     }
 
