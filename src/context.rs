@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anstream::ColorChoice;
 
-use crate::config::{Options, Settings, StoreUrl};
+use crate::config::{Options, Settings};
 use crate::exit::Usage;
 use crate::flags::{ApplicationArgs, ColorWhen, GlobalArgs};
 use crate::model::{Clock, Key, SystemClock};
@@ -15,7 +15,7 @@ use crate::ops::signals::ProcessSignals;
 use crate::ops::{Broker, Hooks, Issuer};
 use crate::output::Printer;
 use crate::output::response::Format;
-use crate::store::file::FileStore;
+use crate::store::{self, Sealer};
 
 /// What a command is given.
 #[derive(Debug)]
@@ -99,9 +99,10 @@ impl Context {
     /// The broker: store and wire. Opens nothing yet.
     #[must_use]
     pub fn broker(&self, settings: &Settings) -> Broker {
-        let StoreUrl::File(root) = &settings.store.value;
+        let sealer = Arc::new(Sealer::new(settings.store_key.value.clone()));
         Broker {
-            store: Box::new(FileStore::new(root.clone())),
+            store: store::open(&settings.store.value, Arc::clone(&sealer)),
+            sealer,
             clock: Arc::clone(&self.clock),
             net: Client::new(Arc::clone(&self.clock)),
             budget: self.global.timeout,

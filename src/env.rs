@@ -14,6 +14,10 @@ pub const PROFILE: &str = "TOKMAN_PROFILE";
 pub const CONFIG_DIR: &str = "TOKMAN_CONFIG_DIR";
 /// `--store`
 pub const STORE: &str = "TOKMAN_STORE";
+/// The key that seals stored tokens at rest
+pub const STORE_KEY: &str = "TOKMAN_STORE_KEY";
+/// A file with that key
+pub const STORE_KEY_FILE: &str = "TOKMAN_STORE_KEY_FILE";
 /// `-v`: `info`, `debug` or `trace`
 pub const LOG: &str = "TOKMAN_LOG";
 /// `--log-format`

@@ -14,7 +14,7 @@ use crate::ops::{Code, Error, error};
 use crate::output::response::UnprintableToken;
 use crate::output::{OutputError, Printer};
 use crate::provider::{Need, ProviderError, Refusal, RefusalClass};
-use crate::store::StoreError;
+use crate::store::{SealError, StoreError};
 
 /// A command that cannot be run as it was written.
 #[derive(Debug, Error)]
@@ -199,6 +199,17 @@ fn hint_of_store(error: &StoreError) -> Option<String> {
         )),
         StoreError::Newer { .. } => Some("use the newer tokman".to_owned()),
         StoreError::Busy { .. } => Some("try again; if it stays so, look for a tokman that hangs".to_owned()),
+        StoreError::Sealed { why, .. } => Some(match why {
+            SealError::NoKey { .. } | SealError::OtherKey { .. } => {
+                "name the key that sealed it: [store] key in the config file, TOKMAN_STORE_KEY or TOKMAN_STORE_KEY_FILE".to_owned()
+            }
+            SealError::Needed => {
+                "make a key with 'tokman key new', keep it safe, and name it: [store] key in the config file, TOKMAN_STORE_KEY or TOKMAN_STORE_KEY_FILE".to_owned()
+            }
+            SealError::Unusable(_) | SealError::NoRandomness => {
+                "see where it is looked for: tokman config show".to_owned()
+            }
+        }),
         StoreError::NoLocks { .. } => Some("keep the tokens on a local disk: --store file:/path".to_owned()),
     }
 }

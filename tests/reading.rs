@@ -9,12 +9,12 @@ use http::{Response, StatusCode, header};
 use jiff::Timestamp;
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use tokman::config::{Options, ProviderKind, Settings};
+use tokman::config::{Options, ProviderKind, SecretSource, Settings};
 use tokman::model::{Grant, Kind, Secret, Token};
 use tokman::ops::Issuer;
 use tokman::ops::login::Pending;
 use tokman::provider::{self, Application, Exchange, Provider, Wanted};
-use tokman::store::Record;
+use tokman::store::{Record, Sealer, seal};
 
 fn open(kind: ProviderKind) -> Box<dyn Provider> {
     let application = Application {
@@ -206,8 +206,12 @@ proptest! {
     fn a_record_is_written_and_read_as_the_same(body in reply()) {
         let key = "square/default".parse().expect("a key");
         let path = Path::new("default.json");
-        if let Ok(record) = Record::parse(body.to_string().as_bytes(), &key, path, Some(Timestamp::UNIX_EPOCH)) {
-            let again = Record::parse(record.to_json(&key).as_bytes(), &key, path, None).expect("what tokman wrote");
+        let sealing = Sealer::new(vec![SecretSource::Literal(seal::new_key().expect("random bytes"))]);
+        let read = |text: &str, sealer: &Sealer| Record::parse(text.as_bytes(), &key, path, Some(Timestamp::UNIX_EPOCH), sealer);
+        for sealer in [Sealer::default(), sealing] {
+            let Ok(record) = read(&body.to_string(), &sealer) else { break };
+            let text = record.to_json(&key, &sealer).expect("a text");
+            let again = read(&text, &sealer).expect("what tokman wrote");
             prop_assert!(again.token.access == record.token.access && again.token.refresh == record.token.refresh);
             prop_assert_eq!(again.token.expires_at, record.token.expires_at);
         }

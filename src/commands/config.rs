@@ -73,6 +73,9 @@ fn all(settings: &Settings) -> anyhow::Result<Vec<(String, String, String)>> {
         entry("min_ttl", &settings.min_ttl, |ttl| format!("{}s", ttl.as_secs())),
         ("store".to_owned(), format!("file:{}", tokens.display()), settings.store.origin.to_string()),
     ];
+    if !settings.store_key.value.is_empty() {
+        shown.push(entry("store.key", &settings.store_key, |sources| describe(sources)));
+    }
     if let Some(provider) = &settings.provider {
         shown.push(entry("provider", provider, ToString::to_string));
     }
@@ -91,9 +94,7 @@ fn of_provider(provider: &ProviderSettings) -> Vec<(String, String, String)> {
     let mut shown = vec![entry(&name("base_url"), &provider.base_url, ToString::to_string)];
     shown.extend(provider.client_id.as_ref().map(|id| entry(&name("client_id"), id, Clone::clone)));
     if !provider.client_secret.value.is_empty() {
-        shown.push(entry(&name("client_secret"), &provider.client_secret, |sources| {
-            sources.iter().map(SecretSource::describe).collect::<Vec<_>>().join(", else ")
-        }));
+        shown.push(entry(&name("client_secret"), &provider.client_secret, |sources| describe(sources)));
     }
     shown.extend(provider.instance_id.as_ref().map(|id| entry(&name("instance_id"), id, Clone::clone)));
     shown.extend(provider.mode.as_ref().map(|mode| entry(&name("mode"), mode, |mode| mode.as_str().to_owned())));
@@ -112,6 +113,10 @@ fn of_provider(provider: &ProviderSettings) -> Vec<(String, String, String)> {
         shown.push((name("refresh_token"), "a value, used while nothing is stored".to_owned(), variable));
     }
     shown
+}
+
+fn describe(sources: &[SecretSource]) -> String {
+    sources.iter().map(SecretSource::describe).collect::<Vec<_>>().join(", else ")
 }
 
 fn entry<T>(name: &str, setting: &Setting<T>, show: impl FnOnce(&T) -> String) -> (String, String, String) {

@@ -14,7 +14,7 @@ use crate::model::{Freshness, Key, duration, response};
 use crate::ops::{self, Broker, Error, Issuer};
 use crate::output::response::Format;
 use crate::output::table;
-use crate::store::{Listed, Record};
+use crate::store::{Listed, Summary};
 
 /// Shows what is stored, its age, its end and its health
 #[derive(Debug, Args)]
@@ -76,8 +76,8 @@ async fn show(
         if one.is_some_and(|profile| listed.key.profile != *profile) {
             continue;
         }
-        let remote = match (&listed.record, args.remote) {
-            (Ok(record), true) => remote(context, settings, broker, &listed.key, record).await,
+        let remote = match (&listed.summary, args.remote) {
+            (Ok(_), true) => remote(context, settings, broker, &listed.key).await,
             _ => Ok(None),
         };
         let remote = remote.unwrap_or_else(|error| {
@@ -85,12 +85,12 @@ async fn show(
             failed.get_or_insert(error.into());
             None
         });
-        let (view, record) = view(listed, context.clock.now(), remote, context, &mut failed);
+        let (view, summary) = view(listed, context.clock.now(), remote, context, &mut failed);
         if format == Some(Format::Json) {
             context.printer.line(if shown == 0 { "[" } else { "," })?;
             context.printer.fragment(&indent(&response::pretty(&view)))?;
         } else {
-            rows.push(row(&view, record.as_ref(), context.clock.now(), args.remote));
+            rows.push(row(&view, summary.as_ref(), context.clock.now(), args.remote));
         }
         shown += 1;
     }
@@ -122,11 +122,14 @@ async fn remote(
     settings: &Settings,
     broker: &Broker,
     key: &Key,
-    record: &Record,
 ) -> Result<Option<&'static str>, Error> {
     let issuer = Issuer::new(settings.provider(&key.provider)?);
-    issuer.check(key, record)?;
-    let inspection = broker.inspect(&issuer, record).await?;
+    // One that is gone was removed since it was listed.
+    let Some(record) = broker.store.get(key).await? else {
+        return Ok(None);
+    };
+    issuer.check(key, &record)?;
+    let inspection = broker.inspect(&issuer, &record).await?;
     if let Some(note) = &inspection.note {
         context.printer.note(&format!("note: {key}: {note}"));
     }
@@ -139,41 +142,41 @@ fn view(
     remote: Option<&'static str>,
     context: &Context,
     failed: &mut Option<anyhow::Error>,
-) -> (KeyView, Option<Record>) {
-    let Listed { key, record, in_doubt } = listed;
-    let record = match record {
-        Ok(record) => Some(record),
+) -> (KeyView, Option<Summary>) {
+    let Listed { key, summary, in_doubt } = listed;
+    let summary = match summary {
+        Ok(summary) => Some(summary),
         Err(error) => {
             context.warn(&format!("{key}: {error}"));
             failed.get_or_insert(Error::from(error).into());
             None
         }
     };
-    let token = record.as_ref().map(|record| &record.token);
+    let said = summary.as_ref();
     let view = KeyView {
         key: key.to_string(),
         provider: key.provider.to_string(),
         profile: key.profile.to_string(),
-        account: token.and_then(|token| token.account.clone()),
-        state: record.as_ref().map_or("unknown", |record| state(record, in_doubt, now)),
-        obtained_at: record.as_ref().and_then(|record| record.obtained_at),
-        refreshed_at: record.as_ref().and_then(|record| record.refreshed_at),
-        expires_at: token.and_then(|token| token.expires_at),
-        refresh_token_expires_at: token.and_then(|token| token.refresh_expires_at),
+        account: said.and_then(|said| said.account.clone()),
+        state: said.map_or("unknown", |said| state(said, in_doubt, now)),
+        obtained_at: said.and_then(|said| said.obtained_at),
+        refreshed_at: said.and_then(|said| said.refreshed_at),
+        expires_at: said.and_then(|said| said.expires_at),
+        refresh_token_expires_at: said.and_then(|said| said.refresh_expires_at),
         remote,
     };
-    (view, record)
+    (view, summary)
 }
 
 /// The health of a record in a word. The last tenth of a life is `expiring`: any margin is cut to that.
-fn state(record: &Record, in_doubt: bool, now: Timestamp) -> &'static str {
-    if record.needs_login.is_some() {
+fn state(summary: &Summary, in_doubt: bool, now: Timestamp) -> &'static str {
+    if summary.needs_login.is_some() {
         return "needs_login";
     }
     if in_doubt {
         return "in_doubt";
     }
-    match record.freshness(now, Duration::MAX) {
+    match summary.freshness(now, Duration::MAX) {
         Freshness::Fresh => "fresh",
         Freshness::Expiring => "expiring",
         Freshness::Expired => "expired",
@@ -181,18 +184,18 @@ fn state(record: &Record, in_doubt: bool, now: Timestamp) -> &'static str {
     }
 }
 
-fn row(view: &KeyView, record: Option<&Record>, now: Timestamp, remote: bool) -> Vec<String> {
+fn row(view: &KeyView, summary: Option<&Summary>, now: Timestamp, remote: bool) -> Vec<String> {
     let ago = |at: Timestamp| format!("{} ago", duration::humane(now.duration_since(at).as_secs()));
     let dash = || "–".to_owned();
     let mut row = vec![
         view.key.clone(),
         view.account.as_deref().map_or_else(dash, |account| crate::model::text::escape(account, 40)),
         view.state.to_owned(),
-        record.and_then(|record| life_left(record, now)).unwrap_or_else(dash),
+        summary.and_then(|summary| life_left(summary, now)).unwrap_or_else(dash),
         view.refreshed_at.map_or_else(dash, ago),
-        match (view.refresh_token_expires_at, record) {
+        match (view.refresh_token_expires_at, summary) {
             (Some(end), _) => format!("in {}", duration::humane(end.duration_since(now).as_secs())),
-            (None, Some(record)) if record.token.refresh.is_some() => "never".to_owned(),
+            (None, Some(summary)) if summary.has_refresh_token => "never".to_owned(),
             _ => dash(),
         },
     ];
@@ -203,10 +206,10 @@ fn row(view: &KeyView, record: Option<&Record>, now: Timestamp, remote: bool) ->
 }
 
 /// A bar and the time that is left; `None` where the end is not known.
-fn life_left(record: &Record, now: Timestamp) -> Option<String> {
-    let end = record.token.expires_at?;
+fn life_left(summary: &Summary, now: Timestamp) -> Option<String> {
+    let end = summary.expires_at?;
     let left = end.duration_since(now).as_secs();
-    let whole = record.refreshed_at.map_or(left, |start| end.duration_since(start).as_secs());
+    let whole = summary.refreshed_at.map_or(left, |start| end.duration_since(start).as_secs());
     #[expect(clippy::cast_precision_loss, reason = "a bar has ten cells")]
     let share = if whole > 0 { left as f64 / whole as f64 } else { 0.0 };
     Some(format!("{} {}", table::bar(share), duration::humane(left)))

@@ -57,6 +57,8 @@ pub struct DefaultsConfig {
 pub struct StoreConfig {
     /// Which store.
     pub url: Option<String>,
+    /// The key that seals stored tokens at rest; of several the first seals and all open.
+    pub key: SecretSources,
 }
 
 /// `[provider.NAME]`
@@ -184,10 +186,9 @@ impl FileConfig {
             message: "the file is not UTF-8 text".to_owned(),
         })?;
         let config = Self::parse(&text, path)?;
-        let has_secret = config
-            .provider
-            .values()
-            .any(|provider| provider.client_secret.0.iter().any(|source| matches!(source, SecretSource::Literal(_))));
+        let sources = config.provider.values().map(|provider| &provider.client_secret).chain([&config.store.key]);
+        let has_secret =
+            sources.flat_map(|sources| &sources.0).any(|source| matches!(source, SecretSource::Literal(_)));
         if has_secret && mode & 0o077 != 0 {
             return Err(FsError::Exposed { path: path.to_owned(), mode, wanted: 0o600 }.into());
         }

@@ -74,10 +74,10 @@ pub enum ConfigError {
         ways: String,
     },
     /// A secret that its source did not give.
-    #[error("the client secret of {provider}: {why}")]
+    #[error("{what}: {why}")]
     Secret {
-        /// Whose.
-        provider: String,
+        /// Which, as "the client secret of square".
+        what: String,
         /// What went wrong; never with the secret in it.
         why: String,
     },

@@ -100,6 +100,12 @@ impl ProviderSettings {
         })
     }
 
+    /// The client secret in words, for messages.
+    #[must_use]
+    pub fn secret_name(&self) -> String {
+        format!("the client secret of {}", self.name)
+    }
+
     /// The client identifier.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use crate::config::ConfigError;
-use crate::model::{ProviderName, Secret};
+use crate::model::Secret;
 use crate::{env, fsutil, process};
 
 /// The most that is read of a secret, in bytes.
@@ -41,9 +41,9 @@ impl SecretSource {
     /// of a list is tried. Blanks and line breaks around it are not part of it.
     ///
     /// # Errors
-    /// Where the source is there but cannot be used.
-    pub fn fetch(&self, provider: &ProviderName) -> Result<Option<Secret>, ConfigError> {
-        let error = |why: String| ConfigError::Secret { provider: provider.to_string(), why };
+    /// Where the source is there but cannot be used; `what` says which secret it is.
+    pub fn fetch(&self, what: &str) -> Result<Option<Secret>, ConfigError> {
+        let error = |why: String| ConfigError::Secret { what: what.to_owned(), why };
         let text = match self {
             Self::Literal(secret) => Some(secret.clone()),
             Self::Env(name) => env::text(name).map(Secret::new),
@@ -98,7 +98,7 @@ fn run(argv: &[String]) -> Result<Secret, String> {
 }
 
 /// A secret in the config file: a string, a table of one member, or a list of these that is tried in order.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct SecretSources(pub Vec<SecretSource>);
 
 impl<'de> Deserialize<'de> for SecretSources {
@@ -164,10 +164,6 @@ mod tests {
         toml::from_str::<Holder>(toml).map(|holder| holder.s.0).map_err(|error| error.message().to_owned())
     }
 
-    fn provider() -> ProviderName {
-        "square".parse().unwrap()
-    }
-
     #[test]
     fn reads_one_source_or_a_list() {
         assert_eq!(read("s = \"x\"").unwrap(), [SecretSource::Literal(Secret::new("x"))]);
@@ -187,7 +183,7 @@ mod tests {
     #[test]
     fn fetches_from_a_command_and_trims_what_surrounds_it() {
         let echo = SecretSource::Command(["echo", " from-command "].map(String::from).to_vec());
-        assert_eq!(echo.fetch(&provider()).unwrap(), Some(Secret::new("from-command")));
+        assert_eq!(echo.fetch("the client secret of square").unwrap(), Some(Secret::new("from-command")));
     }
 
     #[test]
@@ -200,20 +196,26 @@ mod tests {
             (vec![], "empty"),
         ] {
             let source = SecretSource::Command(argv.into_iter().map(String::from).collect());
-            let error = source.fetch(&provider()).unwrap_err().to_string();
+            let error = source.fetch("the client secret of square").unwrap_err().to_string();
             assert!(error.contains(why), "{error}");
         }
     }
 
     #[test]
     fn passes_over_a_file_or_variable_that_is_not_there() {
-        assert_eq!(SecretSource::File("/nonexistent/secret".into()).fetch(&provider()).unwrap(), None);
-        assert_eq!(SecretSource::Env("TOKMAN_TEST_NEVER_SET".into()).fetch(&provider()).unwrap(), None);
+        assert_eq!(
+            SecretSource::File("/nonexistent/secret".into()).fetch("the client secret of square").unwrap(),
+            None
+        );
+        assert_eq!(
+            SecretSource::Env("TOKMAN_TEST_NEVER_SET".into()).fetch("the client secret of square").unwrap(),
+            None
+        );
     }
 
     #[test]
     fn says_that_the_keyring_is_not_there_yet() {
-        let error = SecretSource::Keyring("x".into()).fetch(&provider()).unwrap_err();
+        let error = SecretSource::Keyring("x".into()).fetch("the client secret of square").unwrap_err();
         assert!(error.to_string().contains("not in this build yet"));
     }
 }

@@ -44,6 +44,11 @@ impl<T> Setting<T> {
         Self { value, origin }
     }
 
+    /// Turns the value into another.
+    pub(super) fn map<U>(self, into: impl FnOnce(T) -> U) -> Setting<U> {
+        Setting { value: into(self.value), origin: self.origin }
+    }
+
     /// Turns the value into another; a failure becomes an error that names the origin. A value from the command line
     /// is the caller's mistake.
     pub(super) fn parse<U>(self, parse: impl FnOnce(T) -> Result<U, String>) -> Result<Setting<U>, ConfigError> {

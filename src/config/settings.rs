@@ -8,9 +8,9 @@ use url::Url;
 
 use crate::config::file::{FileConfig, HooksConfig, ProviderConfig, ProviderKind};
 use crate::config::setting::{Origin, Setting, first, from_env, in_file, option};
-use crate::config::{ConfigError, ProviderSettings, config_file, paths};
+use crate::config::{ConfigError, ProviderSettings, SecretSource, config_file, paths};
 use crate::env;
-use crate::model::{Key, NameError, ProfileName, ProviderName};
+use crate::model::{Key, NameError, ProfileName, ProviderName, Secret};
 
 /// The profile that stands for "named after whoever answers".
 const BY_ACCOUNT: &str = "@account";
@@ -61,6 +61,8 @@ pub struct Settings {
     pub config_dir: PathBuf,
     /// The store.
     pub store: Setting<StoreUrl>,
+    /// Where the key is that seals what the store keeps; of several the first seals and all open. Empty: nothing is sealed.
+    pub store_key: Setting<Vec<SecretSource>>,
     /// The provider that was named; absent where none was.
     pub provider: Option<Setting<ProviderName>>,
     /// The profile.
@@ -109,9 +111,15 @@ impl Settings {
             ));
         }
         let store = store.parse(|url| store_url(&url, &config_dir))?;
+        let store_key = first([
+            from_env(env::STORE_KEY).map(|key| key.map(|key| vec![SecretSource::Literal(Secret::new(key))])),
+            from_env(env::STORE_KEY_FILE).map(|path| path.map(|path| vec![SecretSource::File(path.into())])),
+            in_file("[store] key", Some(file.store.key.0.clone()).filter(|sources| !sources.is_empty())),
+        ])
+        .unwrap_or(Setting { value: Vec::new(), origin: Origin::Default });
         let min_ttl = in_file("[defaults] min_ttl", file.defaults.min_ttl)
             .unwrap_or(Setting { value: MIN_TTL, origin: Origin::Default });
-        Ok(Self { config_dir, store, provider, profile, by_account, min_ttl, options, file })
+        Ok(Self { config_dir, store, store_key, provider, profile, by_account, min_ttl, options, file })
     }
 
     /// The key that the command is about.

@@ -95,6 +95,18 @@ impl Response {
         self.0.shift_remove(name)
     }
 
+    /// Keeps the members that `keep` says, in their order, and wipes the others.
+    pub fn keep(&mut self, keep: impl Fn(&str, &Value) -> bool) {
+        let mut gone = Self(std::mem::take(&mut self.0));
+        let names: Vec<String> =
+            gone.0.iter().filter(|(name, value)| keep(name, value)).map(|(n, _)| n.clone()).collect();
+        for name in names {
+            if let Some(value) = gone.0.get_mut(&name) {
+                self.0.insert(name, value.take());
+            }
+        }
+    }
+
     /// The text that is printed and stored: two spaces of indentation, and characters that could drive a terminal
     /// as `\u` escapes, which are the same JSON.
     #[must_use]

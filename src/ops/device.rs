@@ -48,7 +48,7 @@ impl Broker {
             let attempt = self.attempt(key, issuer, &grant, wanted, keep).await?;
             match &attempt.result {
                 Err(error) if pace.goes_on_after(error) => log::info!("{key}: {error}"),
-                _ => return self.conclude(key, began, attempt),
+                _ => return self.conclude(key, began, attempt).await,
             }
         }
         let result = Err(Error::from(device::expired()));

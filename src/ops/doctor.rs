@@ -4,6 +4,7 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -78,6 +79,7 @@ impl Doctor<'_> {
     pub async fn examine(&self, online: bool) -> Result<Vec<Finding>, Error> {
         let mut findings = vec![self.config_dir(), self.config_file()];
         let StoreUrl::File(tokens) = &self.settings.store.value;
+        findings.extend(self.sealing_key());
         findings.extend(self.store_dirs(tokens));
         findings.push(self.lock(tokens).await);
         findings.extend(self.records().await?);
@@ -113,6 +115,16 @@ impl Doctor<'_> {
         let path = config_file(&self.settings.config_dir);
         let found = if path.exists() { "read" } else { "not there; defaults and the environment are used" };
         Finding::ok(format!("config file {}", path.display()), found)
+    }
+
+    /// Whether the sealing key can be had; nothing where records are not sealed.
+    fn sealing_key(&self) -> Option<Finding> {
+        let what = "sealing key";
+        match self.broker.sealer.id() {
+            Ok(None) => None,
+            Ok(Some(id)) => Some(Finding::ok(what, format!("{id}, from {}", self.settings.store_key.origin))),
+            Err(error) => Some(Finding::problem(what, error.to_string(), None, Code::Store)),
+        }
     }
 
     fn store_dirs(&self, tokens: &Path) -> Vec<Finding> {
@@ -156,7 +168,7 @@ impl Doctor<'_> {
                 Code::Store,
             );
         };
-        let store = crate::store::file::FileStore::new(dir.path().to_owned());
+        let store = crate::store::file::FileStore::new(dir.path().to_owned(), Arc::default());
         let probe = async {
             let key = "probe/probe".parse().map_err(|_| "no key")?;
             let lease = crate::store::TokenStore::lease(&store, &key, Duration::ZERO).await;
@@ -184,7 +196,7 @@ impl Doctor<'_> {
         while let Some(listed) = listing.next().await? {
             let what = listed.key.to_string();
             let obtain = format!("tokman obtain --provider {} --profile {}", listed.key.provider, listed.key.profile);
-            match listed.record {
+            match listed.summary {
                 Err(StoreError::Fs(error)) => findings.push(self.mend_mode(what, &error)),
                 Err(error) => {
                     findings.push(Finding::problem(what, error.to_string(), Some(obtain), error::of_store(&error)));
@@ -244,13 +256,13 @@ impl Doctor<'_> {
 
     /// Whether a secret can be had. Commands are not run: they may ask a person.
     fn secret(&self, provider: &ProviderSettings) -> Option<Finding> {
-        let what = format!("client secret of {}", provider.name);
+        let what = provider.secret_name();
         for source in &provider.client_secret.value {
             let fetched = match source {
                 SecretSource::Command(_) | SecretSource::Stdin => {
                     return Some(Finding::ok(what, format!("{}, not tried", source.describe())));
                 }
-                source => source.fetch(&provider.name),
+                source => source.fetch(&what),
             };
             match fetched {
                 Ok(Some(_)) => return Some(Finding::ok(what, format!("found in {}", source.describe()))),

@@ -240,6 +240,7 @@ pub const fn of_store(error: &StoreError) -> Code {
         | StoreError::Damaged { .. }
         | StoreError::SetAside { .. }
         | StoreError::Newer { .. }
+        | StoreError::Sealed { .. }
         | StoreError::NoLocks { .. } => Code::Store,
     }
 }

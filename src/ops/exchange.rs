@@ -149,7 +149,7 @@ impl Broker {
         let result = match stored {
             Ok(()) => Ok(()),
             Err(why) => {
-                let rescue = rescue::save(key, record, self.clock.now())?;
+                let rescue = rescue::save(key, record, &self.sealer, self.clock.now())?;
                 Err(Error::NotSaved { key: key.clone(), rescue, why })
             }
         };

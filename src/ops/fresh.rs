@@ -106,12 +106,26 @@ impl Broker {
             Err(busy @ StoreError::Busy { .. }) => return self.read_once_more(key, demand, before, busy).await,
             Err(error) => return Err(error.into()),
         };
+        let result = self.fresh_with(lease.as_mut(), key, issuer, (demand, how), before).await;
+        lease.end().await;
+        result
+    }
+
+    /// What is done under the lease: read again, and exchange if that is still needed.
+    async fn fresh_with(
+        &self,
+        lease: &mut dyn Lease,
+        key: &Key,
+        issuer: &Issuer,
+        (demand, how): (Demand, &How),
+        before: &Before,
+    ) -> Result<Outcome, Error> {
         // Read again.
         let record = lease.get().await?;
         let now = self.clock.now();
         if let Some(record) = &record {
             issuer.check(key, record)?;
-            if satisfies(record, demand, now, Some(before)) && doubt(key, lease.as_mut(), record).await?.is_none() {
+            if satisfies(record, demand, now, Some(before)) && doubt(key, lease, record).await?.is_none() {
                 if record.in_flight {
                     // Left by a process that died over something else: nothing that is stored is in doubt.
                     let reservation = lease.reserve(None).await?;
@@ -131,7 +145,7 @@ impl Broker {
             None => seed(issuer).map(|refresh| seeded(issuer, refresh)),
         };
         if let Some(record) = &record
-            && let Some(mark) = doubt(key, lease.as_mut(), record).await?
+            && let Some(mark) = doubt(key, lease, record).await?
         {
             log::warn!(
                 "{key}: the answer to a request of {:.0} may have been lost (process {}); asking once more",
@@ -140,12 +154,12 @@ impl Broker {
             );
         }
         let began = self.clock.now();
-        let mut result = self.next_token(key, issuer, lease.as_mut(), record.as_ref(), how).await;
+        let mut result = self.next_token(key, issuer, lease, record.as_ref(), how).await;
         if let (Err(error), Some(refused)) = (&result, &record)
             && is_dead(error)
-            && let Some(newer) = self.newer(key, lease.as_mut(), refused).await
+            && let Some(newer) = self.newer(key, lease, refused).await
         {
-            result = self.next_token(key, issuer, lease.as_mut(), Some(&newer), how).await;
+            result = self.next_token(key, issuer, lease, Some(&newer), how).await;
         }
         let action = if matches!(how, How::Renew) { Action::Renew } else { Action::Refresh };
         self.write_down(Event::new(key, action, (began, self.clock.now())), record.as_ref(), &result);
@@ -159,17 +173,25 @@ impl Broker {
     /// Sets a damaged record aside, under the lease; the error that says where it is.
     async fn set_aside(&self, key: &Key, damaged: StoreError) -> Error {
         match self.store.lease(key, self.lease_wait()).await {
-            Ok(mut lease) => match lease.get().await {
-                Err(error) => error.into(),
-                Ok(_) => damaged.into(),
-            },
+            Ok(mut lease) => {
+                let found = lease.get().await;
+                lease.end().await;
+                match found {
+                    Err(error) => error.into(),
+                    Ok(_) => damaged.into(),
+                }
+            }
             Err(_) => damaged.into(),
         }
     }
 
     /// Whether the mark of a request in flight belongs to no living process: nobody has the lease.
     async fn is_abandoned(&self, key: &Key) -> bool {
-        self.store.lease(key, Duration::ZERO).await.is_ok()
+        let Ok(lease) = self.store.lease(key, Duration::ZERO).await else {
+            return false;
+        };
+        lease.end().await;
+        true
     }
 
     /// A record with another refresh token than the one just refused: another tool stored it, without a lease.

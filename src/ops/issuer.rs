@@ -204,7 +204,7 @@ impl Providers<'_> {
         let sources = &settings.client_secret.value;
         while let Some(source) = sources.get(self.next) {
             self.next += 1;
-            if let Some(secret) = source.fetch(&settings.name)? {
+            if let Some(secret) = source.fetch(&settings.secret_name())? {
                 self.opened += 1;
                 return self.open(Some(secret)).map(Some);
             }
@@ -218,7 +218,7 @@ impl Providers<'_> {
         }
         let tried: Vec<String> = sources.iter().map(crate::config::SecretSource::describe).collect();
         let why = format!("there is none in {}", tried.join(" nor in "));
-        Err(ConfigError::Secret { provider: settings.name.to_string(), why }.into())
+        Err(ConfigError::Secret { what: settings.secret_name(), why }.into())
     }
 
     /// The provider with the same secret once more: something else about it is known now.

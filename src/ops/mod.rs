@@ -32,7 +32,7 @@ use signals::Signals;
 
 use crate::model::{Clock, Key};
 use crate::net::Client;
-use crate::store::{Record, TokenStore};
+use crate::store::{Record, Sealer, TokenStore};
 
 /// What an operation ended with.
 #[derive(Debug)]
@@ -63,6 +63,8 @@ pub enum Source {
 pub struct Broker {
     /// Where tokens are kept.
     pub store: Box<dyn TokenStore>,
+    /// What seals the records that the store keeps; those that it would not take are sealed too.
+    pub sealer: Arc<Sealer>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
     /// The wire.
@@ -114,7 +116,9 @@ impl Broker {
         }
         let began = self.clock.now();
         let mut lease = self.store.lease(key, self.lease_wait()).await?;
-        if !lease.remove().await? {
+        let removed = lease.remove().await;
+        lease.end().await;
+        if !removed? {
             return Err(Error::NotFound { key: key.clone() });
         }
         let record = before.ok().flatten();

@@ -48,15 +48,15 @@ impl Broker {
     ) -> Result<Outcome, Error> {
         let began = self.clock.now();
         let attempt = self.attempt(key, issuer, grant, wanted, keep).await?;
-        self.conclude(key, began, attempt)
+        self.conclude(key, began, attempt).await
     }
 
     /// Writes down how an attempt ended, and tells the hooks when its lease is gone.
-    pub(super) fn conclude(&self, key: &Key, began: Timestamp, attempt: Attempt) -> Result<Outcome, Error> {
+    pub(super) async fn conclude(&self, key: &Key, began: Timestamp, attempt: Attempt) -> Result<Outcome, Error> {
         let Attempt { lease, old, result } = attempt;
         let stored_as = result.as_ref().map_or(key, |outcome| &outcome.key);
         self.write_down(Event::new(stored_as, Action::Obtain, (began, self.clock.now())), old.as_ref(), &result);
-        drop(lease);
+        lease.end().await;
         self.tell_hooks();
         result
     }
@@ -79,7 +79,10 @@ impl Broker {
                 log::warn!("{key}: {error}");
                 None
             }
-            Err(error) if !keep.replace => return Err(error.into()),
+            Err(error) if !keep.replace || matches!(error, StoreError::Sealed { .. }) => {
+                lease.end().await;
+                return Err(error.into());
+            }
             Err(error) => {
                 log::warn!("{key}: replacing a record that cannot be read: {error}");
                 None
@@ -116,7 +119,7 @@ impl Broker {
         }
         next.generation = old.map_or(0, |old| old.generation) + 1;
         if let Some((stored, new)) = old.filter(|_| !keep.replace).and_then(|old| self.other_account(old, &next)) {
-            let rescue = rescue::save(key, &next, self.clock.now())?;
+            let rescue = rescue::save(key, &next, &self.sealer, self.clock.now())?;
             held.release(lease).await;
             return Err(Error::OtherAccount { key: key.clone(), stored, new, rescue });
         }
@@ -129,7 +132,7 @@ impl Broker {
         let named = next.token.account.as_deref().and_then(|account| account.parse().ok());
         let Some(profile) = named else {
             let key = Key { provider: unnamed.provider.clone(), profile: ProfileName::default() };
-            let rescue = rescue::save(&key, &next, self.clock.now())?;
+            let rescue = rescue::save(&key, &next, &self.sealer, self.clock.now())?;
             return Err(Error::NoAccount { key, rescue });
         };
         let key = Key { provider: unnamed.provider.clone(), profile };
@@ -137,14 +140,18 @@ impl Broker {
             let mut lease = self.store.lease(&key, self.lease_wait()).await?;
             let old = lease.get().await;
             next.generation = old.ok().flatten().map_or(0, |old| old.generation) + 1;
-            let reservation = lease.reserve(None).await?;
-            lease.put(reservation, &next).await
+            let stored = match lease.reserve(None).await {
+                Ok(reservation) => lease.put(reservation, &next).await,
+                Err(error) => Err(error),
+            };
+            lease.end().await;
+            stored
         };
         let stored: Result<(), StoreError> = stored.await;
         match stored {
             Ok(()) => Ok(obtained(&key, next)),
             Err(why) => {
-                let rescue = rescue::save(&key, &next, self.clock.now())?;
+                let rescue = rescue::save(&key, &next, &self.sealer, self.clock.now())?;
                 Err(Error::NotSaved { key, rescue, why })
             }
         }

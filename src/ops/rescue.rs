@@ -7,10 +7,10 @@ use jiff::Timestamp;
 
 use crate::config::paths;
 use crate::fsutil::{self, FsError};
-use crate::model::Key;
+use crate::model::{Key, Token};
 use crate::ops::history::{Action, Event};
 use crate::ops::{Broker, Error};
-use crate::store::Record;
+use crate::store::{Lease, Record, Sealer, StoreError};
 
 /// The most that is read of a rescue file.
 pub(super) const LIMIT: u64 = 4 << 20;
@@ -20,8 +20,8 @@ pub(super) const LIMIT: u64 = 4 << 20;
 ///
 /// # Errors
 /// [`Error::Lost`] where no place did.
-pub fn save(key: &Key, record: &Record, now: Timestamp) -> Result<PathBuf, Error> {
-    let text = zeroize::Zeroizing::new(record.to_json(key));
+pub fn save(key: &Key, record: &Record, sealer: &Sealer, now: Timestamp) -> Result<PathBuf, Error> {
+    let text = record.to_json(key, sealer)?;
     let name = format!("rescue-{}-{}-{}.json", key.provider, key.profile, now.as_millisecond());
     let mut last = None;
     let places =
@@ -53,12 +53,32 @@ impl Broker {
             return Err(Error::Rescue(format!("there is no file {}", path.display())));
         };
         let began = self.clock.now();
-        let rescued = Record::parse(&bytes, key, path, None).map_err(|error| Error::Rescue(error.to_string()))?;
+        let rescued = match Record::parse(&bytes, key, path, None, &self.sealer) {
+            Ok(rescued) => rescued,
+            Err(error @ StoreError::Sealed { .. }) => return Err(error.into()),
+            Err(error) => return Err(Error::Rescue(error.to_string())),
+        };
         let mut lease = self.store.lease(key, self.lease_wait()).await?;
-        let lease = lease.as_mut();
+        let stored = self.put_back(key, lease.as_mut(), rescued, replace).await;
+        lease.end().await;
+        let (old, token) = stored?;
+        let event = Event::new(key, Action::Import, (began, self.clock.now()));
+        self.happened(event.tokens(old.as_ref(), Some(&token)));
+        fsutil::remove(path, true).map_err(|error| Error::Store(error.into()))?;
+        Ok(())
+    }
+
+    /// Stores a rescued record under the lease; the token that was there, and the one that is there now.
+    async fn put_back(
+        &self,
+        key: &Key,
+        lease: &mut dyn Lease,
+        rescued: Record,
+        replace: bool,
+    ) -> Result<(Option<Token>, Token), Error> {
         let stored = match lease.get().await {
             Ok(stored) => stored,
-            Err(_) if replace => None,
+            Err(StoreError::Damaged { .. } | StoreError::SetAside { .. }) if replace => None,
             Err(error) => return Err(error.into()),
         };
         if let Some(stored) = stored.as_ref().filter(|_| !replace) {
@@ -74,9 +94,6 @@ impl Broker {
         let (old, token) = (stored.as_ref().map(|stored| stored.token.clone()), rescued.token.clone());
         let generation = stored.map_or(0, |stored| stored.generation).max(rescued.generation) + 1;
         self.put(key, lease, &Record { generation, ..rescued }).await?;
-        let event = Event::new(key, Action::Import, (began, self.clock.now()));
-        self.happened(event.tokens(old.as_ref(), Some(&token)));
-        fsutil::remove(path, true).map_err(|error| Error::Store(error.into()))?;
-        Ok(())
+        Ok((old, token))
     }
 }

@@ -29,12 +29,19 @@ impl Broker {
         }
         let began = self.clock.now();
         let mut lease = self.store.lease(key, self.lease_wait()).await?;
-        let record = lease.get().await?;
-        match &record {
-            Some(record) => issuer.check(key, record)?,
-            None if merchant => {}
-            None => return Err(Error::NotFound { key: key.clone() }),
-        }
+        let record = match lease.get().await {
+            Ok(Some(record)) => issuer.check(key, &record).map(|()| Some(record)),
+            Ok(None) if merchant => Ok(None),
+            Ok(None) => Err(Error::NotFound { key: key.clone() }),
+            Err(error) => Err(error.into()),
+        };
+        let record = match record {
+            Ok(record) => record,
+            Err(error) => {
+                lease.end().await;
+                return Err(error);
+            }
+        };
         let result = self.end(key, issuer, lease.as_mut(), record.as_ref(), what, keep).await;
         let event = Event::new(key, Action::Revoke, (began, self.clock.now()));
         let event = event.tokens(record.as_ref().map(|record| &record.token), None);
@@ -45,7 +52,7 @@ impl Broker {
             ) => {}
             Err(error) => self.happened(event.failed(error)),
         }
-        drop(lease);
+        lease.end().await;
         self.tell_hooks();
         result
     }

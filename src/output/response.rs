@@ -85,7 +85,8 @@ mod tests {
     fn rendered(access: &str, kind: ProviderKind, format: Format, json: Json) -> Result<String, UnprintableToken> {
         let key: Key = "my-shop/default".parse().unwrap();
         let body = json!({ "access_token": access, "token_type": "bearer", "x": 1 }).to_string();
-        let record = Record::parse(body.as_bytes(), &key, Path::new("f"), None).unwrap();
+        let record =
+            Record::parse(body.as_bytes(), &key, Path::new("f"), None, &crate::store::Sealer::default()).unwrap();
         let outcome = Outcome { key: key.clone(), record, source: Source::Stored, warning: None };
         render(&key, kind, &outcome, format, json).map(Option::unwrap_or_default)
     }

@@ -8,15 +8,19 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use crate::fsutil::{self, FsError};
 use crate::model::{Key, ProviderName};
-use crate::store::{Failure, InFlight, Lease, Listed, Listing, Record, Reservation, StoreError, TokenStore};
+use crate::store::{
+    Failure, InFlight, Lease, Listed, Listing, Record, Reservation, Sealer, StoreError, Summary, TokenStore,
+};
 
 /// The most that is read of a record: an answer is capped at 1 MiB, and the member `tokman` is small.
 const RECORD_LIMIT: u64 = 4 << 20;
@@ -34,6 +38,7 @@ const POLL: (Duration, Duration) = (Duration::from_millis(2), Duration::from_mil
 #[derive(Debug, Clone)]
 pub struct FileStore {
     root: PathBuf,
+    sealer: Arc<Sealer>,
 }
 
 /// The content of an in-flight file, padded with blanks to the size that is reserved.
@@ -47,8 +52,8 @@ struct Mark {
 impl FileStore {
     /// The store whose token files are under `root`. Nothing is made before something is stored.
     #[must_use]
-    pub const fn new(root: PathBuf) -> Self {
-        Self { root }
+    pub const fn new(root: PathBuf, sealer: Arc<Sealer>) -> Self {
+        Self { root, sealer }
     }
 
     fn dir(&self, provider: &ProviderName) -> PathBuf {
@@ -71,6 +76,24 @@ impl FileStore {
     }
 
     fn read(&self, key: &Key) -> Result<Option<Record>, StoreError> {
+        let Some((bytes, path, written)) = self.load(key)? else {
+            return Ok(None);
+        };
+        let mut record = Record::parse(&bytes, key, &path, written, &self.sealer)?;
+        record.in_flight = std::fs::symlink_metadata(self.pending(key)).is_ok();
+        Ok(Some(record))
+    }
+
+    fn glance(&self, key: &Key) -> Result<Option<Summary>, StoreError> {
+        let Some((bytes, path, written)) = self.load(key)? else {
+            return Ok(None);
+        };
+        Record::glance(&bytes, key, &path, written).map(Some)
+    }
+
+    /// The bytes of a record, its path, and when it was written.
+    #[expect(clippy::type_complexity, reason = "three values of one file")]
+    fn load(&self, key: &Key) -> Result<Option<(Zeroizing<Vec<u8>>, PathBuf, Option<Timestamp>)>, StoreError> {
         let path = self.path(key);
         let options = OpenOptions::new().read(true).clone();
         let Some(file) = fsutil::open_private(&path, &options, 0o600)? else {
@@ -85,12 +108,9 @@ impl FileStore {
         if meta.len() > RECORD_LIMIT {
             return Err(FsError::TooLarge { path, limit: RECORD_LIMIT }.into());
         }
-        let mut bytes = Vec::with_capacity(usize::try_from(meta.len()).unwrap_or_default() + 1);
+        let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(meta.len()).unwrap_or_default() + 1));
         file.take(RECORD_LIMIT).read_to_end(&mut bytes).map_err(FsError::io("read", &path))?;
-        let written = Timestamp::new(meta.mtime(), 0).ok();
-        let mut record = Record::parse(&bytes, key, &path, written)?;
-        record.in_flight = std::fs::symlink_metadata(self.pending(key)).is_ok();
-        Ok(Some(record))
+        Ok(Some((bytes, path, Timestamp::new(meta.mtime(), 0).ok())))
     }
 }
 
@@ -223,11 +243,9 @@ impl Listing for FileListing {
     async fn next(&mut self) -> Result<Option<Listed>, StoreError> {
         loop {
             if let Some((key, in_doubt)) = self.profiles.pop() {
-                match self.store.read(&key) {
-                    Ok(Some(record)) => return Ok(Some(Listed { key, record: Ok(record), in_doubt })),
-                    // Removed since its name was read.
-                    Ok(None) => {}
-                    Err(error) => return Ok(Some(Listed { key, record: Err(error), in_doubt })),
+                // One that is gone was removed since its name was read.
+                if let Some(summary) = self.store.glance(&key).transpose() {
+                    return Ok(Some(Listed { key, summary, in_doubt }));
                 }
             } else if let Some(provider) = self.providers.pop() {
                 let names = names(&self.store.dir(&provider))?;
@@ -268,12 +286,16 @@ impl FileLease {
     /// gets its name. Whether there was one.
     fn finish(&self, stored: Option<&Record>) -> Result<bool, StoreError> {
         let Some(bytes) = fsutil::read_private(&self.pending, NOTE_LIMIT)? else { return Ok(false) };
-        let Ok(answer) = Record::parse(&bytes, &self.key, &self.pending, None) else { return Ok(false) };
+        let answer = match Record::parse(&bytes, &self.key, &self.pending, None, &self.store.sealer) {
+            Ok(answer) => answer,
+            Err(error @ StoreError::Sealed { .. }) => return Err(error),
+            Err(_) => return Ok(false),
+        };
         if answer.generation <= stored.map_or(0, |stored| stored.generation) {
             return Ok(false);
         }
         log::warn!("{}: storing an answer that an earlier process had no time to store", self.key);
-        let bytes = zeroize::Zeroizing::new(bytes);
+        let bytes = Zeroizing::new(bytes);
         let unblanked = bytes.trim_ascii_end();
         fsutil::shorten(&self.pending, unblanked.len() as u64)?;
         fsutil::publish(&self.pending, &self.store.path(&self.key))?;
@@ -309,6 +331,8 @@ impl Lease for FileLease {
     }
 
     async fn reserve(&mut self, mark: Option<&InFlight>) -> Result<Reservation, StoreError> {
+        // An answer that cannot be sealed cannot be stored: that is to be known before it is asked for.
+        self.store.sealer.id().map_err(|why| StoreError::Sealed { key: self.key.clone(), why })?;
         let present = std::fs::metadata(self.store.path(&self.key)).map_or(0, |meta| meta.len());
         let size = usize::try_from(present.min(RECORD_LIMIT)).unwrap_or_default() + RESERVE;
         let mut text = serde_json::to_string(&Mark { tokman_in_flight: mark.cloned() }).unwrap_or_default();
@@ -320,7 +344,7 @@ impl Lease for FileLease {
     }
 
     async fn put(&mut self, _reservation: Reservation, record: &Record) -> Result<(), StoreError> {
-        let bytes = zeroize::Zeroizing::new(record.to_json(&self.key));
+        let bytes = record.to_json(&self.key, &self.store.sealer)?;
         let path = self.store.path(&self.key);
         let written = match self.reserved.take() {
             Some(mut file) => fsutil::rewrite(&mut file, &self.pending, bytes.as_bytes()),
@@ -366,6 +390,8 @@ impl Lease for FileLease {
             log::debug!("cannot note the outcome in {}: {error}", self.lock_path.display());
         }
     }
+
+    async fn end(self: Box<Self>) {}
 }
 
 #[cfg(test)]
@@ -379,7 +405,7 @@ mod tests {
 
     fn record(access: &str) -> Record {
         let body = format!("{{\"access_token\":\"{access}\",\"refresh_token\":\"r\"}}");
-        Record::parse(body.as_bytes(), &key(), Path::new("f"), None).unwrap()
+        Record::parse(body.as_bytes(), &key(), Path::new("f"), None, &Sealer::default()).unwrap()
     }
 
     async fn lease(store: &FileStore) -> Box<dyn Lease> {
@@ -388,7 +414,7 @@ mod tests {
 
     fn store() -> (tempfile::TempDir, FileStore) {
         let dir = tempfile::tempdir().unwrap();
-        let store = FileStore::new(dir.path().join("tokens"));
+        let store = FileStore::new(dir.path().join("tokens"), Arc::default());
         (dir, store)
     }
 
@@ -454,7 +480,7 @@ mod tests {
         drop(held);
         let answer = Record { generation: 9, ..record("new") };
         let path = dir.path().join("tokens/square/.default.inflight");
-        let text = answer.to_json(&key());
+        let text = answer.to_json(&key(), &Sealer::default()).unwrap();
         let mut file = OpenOptions::new().write(true).open(&path).unwrap();
         // The blanks of the mark are still behind it.
         std::io::Write::write_all(&mut file, text.as_bytes()).unwrap();
@@ -472,7 +498,8 @@ mod tests {
         let reservation = held.reserve(None).await.unwrap();
         held.put(reservation, &Record { generation: 9, ..record("newer") }).await.unwrap();
         let path = dir.path().join("tokens/square/.default.inflight");
-        fsutil::create_private(&path, record("old").to_json(&key()).as_bytes(), false).unwrap();
+        fsutil::create_private(&path, record("old").to_json(&key(), &Sealer::default()).unwrap().as_bytes(), false)
+            .unwrap();
         assert_eq!(held.get().await.unwrap().unwrap().token.access.expose(), "newer");
         assert!(held.in_flight().await.unwrap().is_some());
     }
@@ -503,7 +530,7 @@ mod tests {
         let mut listing = store.list(None).await.unwrap();
         let mut seen = Vec::new();
         while let Some(listed) = listing.next().await.unwrap() {
-            seen.push((listed.key.to_string(), listed.record.is_ok(), listed.in_doubt));
+            seen.push((listed.key.to_string(), listed.summary.is_ok(), listed.in_doubt));
         }
         let expected = [("square/a", true, false), ("square/b", true, true), ("wix/c", true, false)];
         // Each was written as square/default: only readable under its own name.

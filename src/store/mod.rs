@@ -3,9 +3,11 @@
 
 pub mod file;
 pub mod record;
+pub mod seal;
 
 use std::fmt::Debug;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -14,9 +16,11 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub use record::Record;
+pub use seal::{SealError, Sealer};
 
+use crate::config::StoreUrl;
 use crate::fsutil::FsError;
-use crate::model::{Key, ProviderName};
+use crate::model::{Freshness, Key, ProviderName, lifetime};
 
 /// What a store could not do.
 #[derive(Debug, Error)]
@@ -56,6 +60,14 @@ pub enum StoreError {
         /// How long this process waited.
         waited: Duration,
     },
+    /// The record is sealed, or is to be, and the key for that cannot be had. Nothing was touched.
+    #[error("the record of {key} cannot be used: {why}")]
+    Sealed {
+        /// The key.
+        key: Key,
+        /// Why.
+        why: SealError,
+    },
     /// No locks there: two processes could spend the same refresh token.
     #[error("{path} is on {what}, where files cannot be locked safely")]
     NoLocks {
@@ -88,13 +100,44 @@ pub struct Failure {
     pub message: String,
 }
 
+/// What can be said of a record without opening it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    /// The merchant, the instance, the subject; absent where the answer named none.
+    pub account: Option<String>,
+    /// When the grant was obtained; absent in a file of another tool.
+    pub obtained_at: Option<Timestamp>,
+    /// When the access token was issued.
+    pub refreshed_at: Option<Timestamp>,
+    /// When the access token ends; absent where nobody said.
+    pub expires_at: Option<Timestamp>,
+    /// When the refresh token ends; absent where nobody said.
+    pub refresh_expires_at: Option<Timestamp>,
+    /// Whether there is a refresh token.
+    pub has_refresh_token: bool,
+    /// Counts the changes of the record.
+    pub generation: u64,
+    /// When the provider called the grant dead; absent while it is not known to be.
+    pub needs_login: Option<Timestamp>,
+    /// The id of the key that opens it; absent where it is not sealed.
+    pub sealed_with: Option<String>,
+}
+
+impl Summary {
+    /// Whether the access token is fresh at `now`, with a margin.
+    #[must_use]
+    pub fn freshness(&self, now: Timestamp, margin: Duration) -> Freshness {
+        lifetime::freshness(self.expires_at, self.refreshed_at, now, margin)
+    }
+}
+
 /// One key of a listing, readable or not.
 #[derive(Debug)]
 pub struct Listed {
     /// The key.
     pub key: Key,
-    /// Its record, or why it cannot be read.
-    pub record: Result<Record, StoreError>,
+    /// What its record says without being opened, or why it cannot be read.
+    pub summary: Result<Summary, StoreError>,
     /// Whether a process died while a request of it was under way.
     pub in_doubt: bool,
 }
@@ -127,7 +170,7 @@ pub trait Listing: Send {
     async fn next(&mut self) -> Result<Option<Listed>, StoreError>;
 }
 
-/// The exclusive right to change one key, until it is dropped.
+/// The exclusive right to change one key, until it is given back or dropped.
 #[async_trait]
 pub trait Lease: Debug + Send {
     /// The record as it is now. A damaged one is set aside: [`StoreError::SetAside`].
@@ -154,4 +197,15 @@ pub trait Lease: Debug + Send {
 
     /// Notes a failure for those who wait, or (with `None`) that there is none. Best effort: it only saves requests.
     async fn note(&mut self, failure: Option<&Failure>);
+
+    /// Gives the lease back, so that nobody waits for its end. A dying process cannot: its lease ends by itself.
+    async fn end(self: Box<Self>);
+}
+
+/// Opens a store. Nothing is made and nobody is connected to before something is asked of it.
+#[must_use]
+pub fn open(url: &StoreUrl, sealer: Arc<Sealer>) -> Box<dyn TokenStore> {
+    match url {
+        StoreUrl::File(root) => Box::new(file::FileStore::new(root.clone(), sealer)),
+    }
 }

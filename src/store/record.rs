@@ -3,17 +3,39 @@
 use std::path::Path;
 
 use jiff::Timestamp;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use zeroize::Zeroizing;
 
 use crate::model::{Freshness, Key, Kind, Response, Secret, Token, lifetime};
-use crate::store::StoreError;
+use crate::store::seal::{Sealed, Sealer};
+use crate::store::{StoreError, Summary};
 
 /// The version of the record that this tokman writes.
 const VERSION: u64 = 1;
 
 /// The member that carries what the answer does not say.
 const MEMBER: &str = "tokman";
+
+/// The member that has the whole answer, where the record is sealed.
+const SEALED: &str = "sealed";
+
+/// The members of an answer that stay readable in a sealed record: what is not known to be public is sealed.
+const READABLE: [&str; 12] = [
+    "token_type",
+    "tokenType",
+    "expires_in",
+    "expiresIn",
+    "expires_at",
+    "expiresAt",
+    "refresh_token_expires_at",
+    "merchant_id",
+    "instance_id",
+    "instanceId",
+    "scope",
+    "short_lived",
+];
 
 /// A token and what tokman knows about it.
 #[derive(Debug, Clone)]
@@ -61,6 +83,21 @@ struct Meta {
     generation: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     needs_login: Option<Timestamp>,
+    /// The id of the key that opens the member `sealed`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sealed_with: Option<String>,
+    /// Whether a refresh token is sealed in it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    has_refresh_token: bool,
+}
+
+/// As much of a record as a listing reads.
+#[derive(Deserialize)]
+struct Glance {
+    tokman: Option<Value>,
+    access_token: Option<IgnoredAny>,
+    refresh_token: Option<IgnoredAny>,
+    sealed: Option<IgnoredAny>,
 }
 
 impl Record {
@@ -70,9 +107,11 @@ impl Record {
         lifetime::freshness(self.token.expires_at, self.refreshed_at, now, margin)
     }
 
-    /// Writes the record as it is stored.
-    #[must_use]
-    pub fn to_json(&self, key: &Key) -> String {
+    /// Writes the record as it is stored: sealed, where the sealer has a key.
+    ///
+    /// # Errors
+    /// [`StoreError::Sealed`] where the sealing key cannot be had.
+    pub fn to_json(&self, key: &Key, sealer: &Sealer) -> Result<Zeroizing<String>, StoreError> {
         let token = &self.token;
         let mut flat = token.response.clone();
         flat.set("access_token", Value::from(token.access.expose()));
@@ -80,7 +119,26 @@ impl Record {
         if let Some(refresh) = &token.refresh {
             flat.set("refresh_token", Value::from(refresh.expose()));
         }
-        let meta = Meta {
+        let whole = Zeroizing::new(if sealer.seals() { flat.to_pretty() } else { String::new() });
+        let secrets = sealer
+            .seal(key, self.generation, whole.as_bytes())
+            .map_err(|why| StoreError::Sealed { key: key.clone(), why })?;
+        let mut meta = self.meta(key);
+        if let Some(Sealed { id, text }) = secrets {
+            flat.keep(|name, value| READABLE.contains(&name) && !value.is_object() && !value.is_array());
+            flat.set(SEALED, Value::from(text));
+            meta.sealed_with = Some(id);
+            meta.has_refresh_token = token.refresh.is_some();
+        }
+        flat.set(MEMBER, serde_json::to_value(meta).unwrap_or_default());
+        let mut text = flat.to_pretty();
+        text.push('\n');
+        Ok(Zeroizing::new(text))
+    }
+
+    fn meta(&self, key: &Key) -> Meta {
+        let token = &self.token;
+        Meta {
             version: VERSION,
             provider: key.provider.to_string(),
             profile: key.profile.to_string(),
@@ -96,38 +154,36 @@ impl Record {
             scopes: token.scopes.clone(),
             generation: self.generation,
             needs_login: self.needs_login,
-        };
-        flat.set(MEMBER, serde_json::to_value(meta).unwrap_or_default());
-        let mut text = flat.to_pretty();
-        text.push('\n');
-        text
+            sealed_with: None,
+            has_refresh_token: false,
+        }
     }
 
     /// Reads a record, or the bare answer of a provider that another tool saved; `written` is when the file was.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] naming what is wrong, [`StoreError::Newer`] for a record of a later version.
-    pub fn parse(bytes: &[u8], key: &Key, path: &Path, written: Option<Timestamp>) -> Result<Self, StoreError> {
+    /// [`StoreError::Damaged`] naming what is wrong, [`StoreError::Newer`] for a record of a later version,
+    /// [`StoreError::Sealed`] where the key that opens it cannot be had.
+    pub fn parse(
+        bytes: &[u8],
+        key: &Key,
+        path: &Path,
+        written: Option<Timestamp>,
+        sealer: &Sealer,
+    ) -> Result<Self, StoreError> {
         let damaged = |why: String| StoreError::Damaged { path: path.to_owned(), why };
-        let mut flat = Response::parse(bytes).map_err(|error| damaged(why_unreadable(bytes, &error)))?;
-        let meta = match flat.take(MEMBER) {
-            None => None,
-            Some(value) => {
-                let version = value.get("version").and_then(Value::as_u64).unwrap_or_default();
-                if version > VERSION {
-                    return Err(StoreError::Newer { path: path.to_owned(), version });
-                }
-                let meta: Meta = serde_json::from_value(value)
-                    .map_err(|_| damaged(format!("its member '{MEMBER}' is not what tokman writes")))?;
-                if (meta.provider.as_str(), meta.profile.as_str()) != (key.provider.as_str(), key.profile.as_str()) {
-                    return Err(damaged(format!(
-                        "it is the record of {}",
-                        crate::model::text::escape(&format!("{}/{}", meta.provider, meta.profile), 80)
-                    )));
-                }
-                Some(meta)
-            }
-        };
+        let read = |bytes: &[u8]| Response::parse(bytes).map_err(|error| damaged(why_unreadable(bytes, &error)));
+        let mut flat = read(bytes)?;
+        let meta = flat.take(MEMBER).map(|value| Meta::parse(value, key, path)).transpose()?;
+        if let Some((meta, id)) = meta.as_ref().and_then(|meta| Some((meta, meta.sealed_with.clone()?))) {
+            let text = flat.text(SEALED).ok_or_else(|| damaged(format!("it has no member '{SEALED}'")))?.to_owned();
+            let opened = sealer
+                .open(key, meta.generation, &Sealed { id, text })
+                .map_err(|why| StoreError::Sealed { key: key.clone(), why })?;
+            flat = read(&opened.ok_or_else(|| {
+                damaged("what is sealed in it was changed, or belongs to another record or generation".to_owned())
+            })?)?;
+        }
         let text = |names: [&str; 2]| names.iter().find_map(|name| flat.text(name)).map(str::to_owned);
         let access =
             text(["access_token", "accessToken"]).ok_or_else(|| damaged("it has no access_token".to_owned()))?;
@@ -157,6 +213,52 @@ impl Record {
             },
             None => Self::bare(flat, access, refresh, token_type, written),
         })
+    }
+
+    /// Reads what needs no sealing key, as [`Record::parse`] reads the rest.
+    ///
+    /// # Errors
+    /// As for [`Record::parse`], but for what is sealed.
+    pub fn glance(bytes: &[u8], key: &Key, path: &Path, written: Option<Timestamp>) -> Result<Summary, StoreError> {
+        match serde_json::from_slice::<Glance>(bytes) {
+            Ok(Glance { tokman: Some(meta), access_token, refresh_token, sealed }) => {
+                let meta = Meta::parse(meta, key, path)?;
+                let has_token = if meta.sealed_with.is_some() { sealed.is_some() } else { access_token.is_some() };
+                if !has_token {
+                    let why = "it has no access_token".to_owned();
+                    return Err(StoreError::Damaged { path: path.to_owned(), why });
+                }
+                Ok(Summary {
+                    account: meta.account,
+                    obtained_at: meta.obtained_at,
+                    refreshed_at: meta.refreshed_at,
+                    expires_at: meta.expires_at,
+                    refresh_expires_at: meta.refresh_token_expires_at,
+                    has_refresh_token: meta.has_refresh_token || refresh_token.is_some(),
+                    generation: meta.generation,
+                    needs_login: meta.needs_login,
+                    sealed_with: meta.sealed_with,
+                })
+            }
+            // A bare answer, or one that has to be said what is wrong with.
+            _ => Self::parse(bytes, key, path, written, &Sealer::default()).map(|record| record.summary()),
+        }
+    }
+
+    /// What a listing shows of it.
+    #[must_use]
+    pub fn summary(&self) -> Summary {
+        Summary {
+            account: self.token.account.clone(),
+            obtained_at: self.obtained_at,
+            refreshed_at: self.refreshed_at,
+            expires_at: self.token.expires_at,
+            refresh_expires_at: self.token.refresh_expires_at,
+            has_refresh_token: self.token.refresh.is_some(),
+            generation: self.generation,
+            needs_login: self.needs_login,
+            sealed_with: None,
+        }
     }
 
     /// A record from a bare answer: lifetimes count from when the file was written, which is when the answer came.
@@ -196,6 +298,25 @@ impl Record {
     }
 }
 
+impl Meta {
+    fn parse(value: Value, key: &Key, path: &Path) -> Result<Self, StoreError> {
+        let damaged = |why: String| StoreError::Damaged { path: path.to_owned(), why };
+        let version = value.get("version").and_then(Value::as_u64).unwrap_or_default();
+        if version > VERSION {
+            return Err(StoreError::Newer { path: path.to_owned(), version });
+        }
+        let meta: Self = serde_json::from_value(value)
+            .map_err(|_| damaged(format!("its member '{MEMBER}' is not what tokman writes")))?;
+        if (meta.provider.as_str(), meta.profile.as_str()) != (key.provider.as_str(), key.profile.as_str()) {
+            return Err(damaged(format!(
+                "it is the record of {}",
+                crate::model::text::escape(&format!("{}/{}", meta.provider, meta.profile), 80)
+            )));
+        }
+        Ok(meta)
+    }
+}
+
 /// Says what a damaged file looks like, without showing any of it.
 fn why_unreadable(bytes: &[u8], error: &crate::model::response::ResponseError) -> String {
     use crate::model::response::ResponseError;
@@ -218,7 +339,13 @@ mod tests {
     }
 
     fn parse(text: &str) -> Result<Record, StoreError> {
-        Record::parse(text.as_bytes(), &key(), Path::new("f.json"), "2026-11-21T12:00:00Z".parse().ok())
+        Record::parse(
+            text.as_bytes(),
+            &key(),
+            Path::new("f.json"),
+            "2026-11-21T12:00:00Z".parse().ok(),
+            &Sealer::default(),
+        )
     }
 
     #[test]
@@ -241,11 +368,11 @@ mod tests {
         record.token.refresh = Some(Secret::new("old"));
         record.token.kind = Some(Kind::new("square"));
         record.generation = 7;
-        let text = record.to_json(&key());
+        let text = record.to_json(&key(), &Sealer::default()).unwrap();
         let again = parse(&text).unwrap();
-        assert_eq!(again.to_json(&key()), text);
+        assert_eq!(again.to_json(&key(), &Sealer::default()).unwrap(), text);
         assert_eq!(again.token.refresh, Some(Secret::new("old")));
-        assert!(text.starts_with("{\n  \"z\": 1.50,\n  \"access_token\": \"a\""), "{text}");
+        assert!(text.starts_with("{\n  \"z\": 1.50,\n  \"access_token\": \"a\""), "{}", text.as_str());
         assert_eq!(again.generation, 7);
     }
 
@@ -269,14 +396,35 @@ mod tests {
 
     #[test]
     fn refuses_the_record_of_another_key() {
-        let text = parse(r#"{"access_token":"a"}"#).unwrap().to_json(&"wix/default".parse().unwrap());
+        let text = parse(r#"{"access_token":"a"}"#)
+            .unwrap()
+            .to_json(&"wix/default".parse().unwrap(), &Sealer::default())
+            .unwrap();
         assert!(parse(&text).unwrap_err().to_string().contains("it is the record of wix/default"));
+    }
+
+    #[test]
+    fn seals_what_is_not_known_to_be_public_and_leaves_the_rest_readable() {
+        let body = r#"{"accessToken":"canary-1","access_token":"canary-2","refresh_token":"canary-3","id_token":"canary-4","x":{"merchant_id":"canary-5"},"merchant_id":"M","expires_at":"2026-12-21T21:00:00Z"}"#;
+        let record = Record { generation: 3, ..parse(body).unwrap() };
+        let secret = crate::store::seal::new_key().unwrap();
+        let sealer = Sealer::new(vec![crate::config::SecretSource::Literal(secret)]);
+        let text = record.to_json(&key(), &sealer).unwrap();
+        assert!(!text.contains("canary") && text.contains("\"merchant_id\": \"M\""), "{}", text.as_str());
+        let read = |text: &str, sealer: &Sealer| Record::parse(text.as_bytes(), &key(), Path::new("f"), None, sealer);
+        assert_eq!(read(&text, &sealer).unwrap().token.response, record.token.response);
+        let summary = Record::glance(text.as_bytes(), &key(), Path::new("f"), None).unwrap();
+        assert!(summary.has_refresh_token && summary.sealed_with.is_some());
+        assert_eq!(Summary { sealed_with: None, ..summary }, record.summary());
+        assert!(matches!(read(&text, &Sealer::default()), Err(StoreError::Sealed { .. })));
+        let rolled_back = text.replace("\"generation\": 3", "\"generation\": 4");
+        assert!(matches!(read(&rolled_back, &sealer), Err(StoreError::Damaged { .. })));
     }
 
     proptest! {
         #[test]
         fn never_panics(bytes in any::<Vec<u8>>()) {
-            let _ = Record::parse(&bytes, &key(), Path::new("f"), None);
+            let _ = Record::parse(&bytes, &key(), Path::new("f"), None, &Sealer::default());
         }
     }
 }

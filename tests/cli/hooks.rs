@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Server, Stored, TestEnv, canary};
+use crate::support::{Answer, Server, Stored, TestEnv, canary, sealing_key};
 
 /// A program of the test's own that says what it was given, in `home/said`.
 fn program(env: &TestEnv, script: &str) -> String {
@@ -33,7 +33,7 @@ fn is_told_of_a_refresh_without_a_shell_and_without_a_secret() {
     for (name, value) in [
         ("TOKMAN_SQUARE_REFRESH_TOKEN", canary("seed")),
         ("TOKMAN_WIX_CLIENT_SECRET", canary("wix")),
-        ("TOKMAN_STORE_KEY", canary("key")),
+        ("TOKMAN_STORE_KEY", sealing_key()),
         ("APP_PASSWORD", canary("app")),
     ] {
         env.set(name, value);

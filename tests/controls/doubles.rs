@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,7 +15,7 @@ use tokman::fsutil::FsError;
 use tokman::model::{Key, ProviderName};
 use tokman::ops::signals::{Held, ProcessSignals, Signals};
 use tokman::store::file::FileStore;
-use tokman::store::{Failure, InFlight, Lease, Listing, Record, Reservation, StoreError, TokenStore};
+use tokman::store::{Failure, InFlight, Lease, Listing, Record, Reservation, Sealer, StoreError, TokenStore};
 
 /// What is missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +55,7 @@ impl FromStr for Lack {
 
 /// The store of token files, or its double.
 pub fn store(root: &Path, lack: Lack) -> Box<dyn TokenStore> {
-    let inner = FileStore::new(root.to_owned());
+    let inner = FileStore::new(root.to_owned(), Arc::default());
     match lack {
         Lack::Nothing | Lack::Signals => Box::new(inner),
         lack => Box::new(Double { inner, lack, spare: Mutex::new(spare()) }),
@@ -70,7 +70,7 @@ pub fn signals(lack: Lack) -> Box<dyn Signals> {
 /// Reservations of another store: of this one's room they say nothing.
 fn spare() -> Vec<Reservation> {
     let elsewhere = tempfile::tempdir().expect("a temporary directory");
-    let store = FileStore::new(elsewhere.path().to_owned());
+    let store = FileStore::new(elsewhere.path().to_owned(), Arc::default());
     let runtime = tokman::ops::runtime().expect("a runtime");
     runtime.block_on(async {
         let key = "square/elsewhere".parse().expect("a key");
@@ -140,7 +140,8 @@ impl DoubleLease {
             self.mark()
         };
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-        file.write_all(record.to_json(&self.key).as_bytes())?;
+        let text = record.to_json(&self.key, &Sealer::default()).expect("nothing to seal");
+        file.write_all(text.as_bytes())?;
         if self.lack != Lack::FsyncOfTheRecord {
             file.sync_all()?;
         }
@@ -214,6 +215,12 @@ impl Lease for DoubleLease {
     async fn note(&mut self, failure: Option<&Failure>) {
         if let Some(real) = &mut self.real {
             real.note(failure).await;
+        }
+    }
+
+    async fn end(self: Box<Self>) {
+        if let Some(real) = self.real {
+            real.end().await;
         }
     }
 }

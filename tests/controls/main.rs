@@ -85,6 +85,7 @@ fn broker(settings: &Settings, lack: Lack) -> Broker {
     let tokman::config::StoreUrl::File(root) = &settings.store.value;
     Broker {
         store: doubles::store(root, lack),
+        sealer: Arc::default(),
         clock: clock.clone(),
         net: Client::new(clock),
         budget: Duration::from_secs(10),

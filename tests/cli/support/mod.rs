@@ -25,7 +25,7 @@ pub use env::TestEnv;
 pub use request::Request;
 pub use rotating::{Delivery, Phase, Rotating, Rotation};
 pub use run::Run;
-pub use secrets::canary;
+pub use secrets::{canary, sealing_key};
 pub use server::{Server, Step};
 pub use shop::{Shop, Sort};
 pub use stored_square::Stored;

@@ -19,6 +19,11 @@ pub fn canary(name: &str) -> String {
     prefixed("", name)
 }
 
+/// A new key to seal with: what looks like 256 random bits in base64url is a secret like the others, filled up.
+pub fn sealing_key() -> String {
+    format!("tokman-key-1-{:A<43}", canary("sealing"))
+}
+
 /// A new secret that begins as the provider's own do, as `EAAA` or `OAUTH2.`.
 pub fn prefixed(prefix: &str, name: &str) -> String {
     let tail = format!("{:016x}", RandomState::new().hash_one(name));
