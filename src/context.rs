@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anstream::ColorChoice;
 
-use crate::config::{Options, Settings};
+use crate::config::{KEYRING_ENTRY, Options, Settings, StoreUrl};
 use crate::exit::Usage;
 use crate::flags::{ApplicationArgs, ColorWhen, GlobalArgs};
 use crate::model::{Clock, Key, SystemClock};
@@ -99,7 +99,11 @@ impl Context {
     /// The broker: store and wire. Opens nothing yet.
     #[must_use]
     pub fn broker(&self, settings: &Settings) -> Broker {
-        let sealer = Arc::new(Sealer::new(settings.store_key.value.clone()));
+        let sealer = Sealer::new(settings.store_key.value.clone());
+        let sealer = Arc::new(match &settings.store.value {
+            StoreUrl::Keyring(root) => sealer.kept_in_keyring(KEYRING_ENTRY, root),
+            StoreUrl::File(_) => sealer,
+        });
         Broker {
             store: store::open(&settings.store.value, Arc::clone(&sealer)),
             sealer,

@@ -206,7 +206,7 @@ fn hint_of_store(error: &StoreError) -> Option<String> {
             SealError::Needed => {
                 "make a key with 'tokman key new', keep it safe, and name it: [store] key in the config file, TOKMAN_STORE_KEY or TOKMAN_STORE_KEY_FILE".to_owned()
             }
-            SealError::Unusable(_) | SealError::NoRandomness => {
+            SealError::Unusable(_) | SealError::Absent(_) | SealError::NoRandomness => {
                 "see where it is looked for: tokman config show".to_owned()
             }
         }),

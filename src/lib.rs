@@ -11,7 +11,7 @@
 //! 3  ops                  what tokman does: fresh, obtain, login, revoke
 //! 2  provider │ store │ net │ emulator
 //! 1  config               settings
-//! 0  model · env · fsutil · process
+//! 0  model · env · fsutil · keyring · process
 //! ```
 //!
 //! Begin with [`commands::token`], which uses every floor, then [`ops::fresh`], the heart.
@@ -25,6 +25,7 @@ pub mod env;
 pub mod exit;
 pub mod flags;
 pub mod fsutil;
+pub mod keyring;
 pub mod model;
 pub mod net;
 pub mod ops;

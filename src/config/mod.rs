@@ -18,7 +18,7 @@ pub use oauth2::{ClientAuth, Endpoint, OAuth2Settings};
 pub use provider::ProviderSettings;
 pub use secret_source::SecretSource;
 pub use setting::{Origin, Setting};
-pub use settings::{Options, Settings, StoreUrl};
+pub use settings::{KEYRING_ENTRY, Options, Settings, StoreUrl};
 
 use crate::fsutil::FsError;
 
@@ -82,7 +82,7 @@ pub enum ConfigError {
         why: String,
     },
     /// Something that is described but not built into this binary.
-    #[error("{0} is not in this build yet")]
+    #[error("{0} is not in this build")]
     NotInThisBuild(&'static str),
 }
 

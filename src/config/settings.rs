@@ -1,6 +1,7 @@
 //! The checked settings: for each value the option, then the environment, then the config file, then the default;
 //! the first found wins, and where it came from is remembered.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,6 +18,9 @@ const BY_ACCOUNT: &str = "@account";
 
 /// The profile that stands in for a name that only the answer tells. Two logins of that sort take turns.
 const UNNAMED: &str = "account.pending";
+
+/// The keyring's entry that has the key of the store `keyring`.
+pub const KEYRING_ENTRY: &str = "sealing key";
 
 /// How long a printed token must still live where nobody says otherwise.
 const MIN_TTL: Duration = Duration::from_secs(60);
@@ -52,6 +56,27 @@ pub struct Options {
 pub enum StoreUrl {
     /// Token files in this directory.
     File(PathBuf),
+    /// Token files in this directory, sealed with a key that the platform's keyring keeps.
+    Keyring(PathBuf),
+}
+
+impl fmt::Display for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(root) => write!(f, "file:{}", root.display()),
+            Self::Keyring(_) => f.write_str("keyring"),
+        }
+    }
+}
+
+impl StoreUrl {
+    /// The directory of the token files; `None` where tokens are kept elsewhere.
+    #[must_use]
+    pub fn directory(&self) -> Option<&Path> {
+        match self {
+            Self::File(root) | Self::Keyring(root) => Some(root),
+        }
+    }
 }
 
 /// The settings of one run.
@@ -117,6 +142,14 @@ impl Settings {
             in_file("[store] key", Some(file.store.key.0.clone()).filter(|sources| !sources.is_empty())),
         ])
         .unwrap_or(Setting { value: Vec::new(), origin: Origin::Default });
+        let store_key = match &store.value {
+            // Others that are configured open what they sealed before.
+            StoreUrl::Keyring(_) => {
+                let kept = SecretSource::Keyring(KEYRING_ENTRY.to_owned());
+                Setting::new(std::iter::once(kept).chain(store_key.value).collect(), store.origin.clone())
+            }
+            StoreUrl::File(_) => store_key,
+        };
         let min_ttl = in_file("[defaults] min_ttl", file.defaults.min_ttl)
             .unwrap_or(Setting { value: MIN_TTL, origin: Origin::Default });
         Ok(Self { config_dir, store, store_key, provider, profile, by_account, min_ttl, options, file })
@@ -193,9 +226,12 @@ fn store_url(text: &str, config_dir: &Path) -> Result<StoreUrl, String> {
                 Err("write the whole path, as file:/var/lib/tokman".to_owned())
             }
         }
-        None if text == "keyring" => Err("the store 'keyring' is not in this build yet".to_owned()),
+        None if text == "keyring" && !cfg!(feature = "keyring") => {
+            Err("the store 'keyring' is not in this build (feature 'keyring')".to_owned())
+        }
+        None if text == "keyring" => Ok(StoreUrl::Keyring(config_dir.join("tokens"))),
         Some(("postgres" | "postgresql", _)) => Err("the store 'postgres' is not in this build yet".to_owned()),
-        _ => Err("a store is 'file' or 'file:/path'".to_owned()),
+        _ => Err("a store is 'file', 'file:/path' or 'keyring'".to_owned()),
     }
 }
 

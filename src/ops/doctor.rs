@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::config::{ProviderSettings, SecretSource, Settings, StoreUrl, config_file, paths};
+use crate::config::{ProviderSettings, SecretSource, Settings, config_file, paths};
 use crate::fsutil::{self, FsError};
 use crate::model::{Replay, Response, lifetime};
 use crate::ops::{Broker, Code, Error, error, rescue};
@@ -78,12 +78,14 @@ impl Doctor<'_> {
     /// Only where a check itself cannot be made.
     pub async fn examine(&self, online: bool) -> Result<Vec<Finding>, Error> {
         let mut findings = vec![self.config_dir(), self.config_file()];
-        let StoreUrl::File(tokens) = &self.settings.store.value;
         findings.extend(self.sealing_key());
-        findings.extend(self.store_dirs(tokens));
-        findings.push(self.lock(tokens).await);
+        let tokens = self.settings.store.value.directory();
+        if let Some(tokens) = tokens {
+            findings.extend(self.store_dirs(tokens));
+            findings.push(self.lock(tokens).await);
+        }
         findings.extend(self.records().await?);
-        findings.extend(self.left_behind(tokens));
+        findings.extend(tokens.into_iter().flat_map(|tokens| self.left_behind(tokens)));
         findings.extend(rescue_files());
         for name in self.settings.known_providers() {
             let Ok(provider) =
@@ -120,7 +122,7 @@ impl Doctor<'_> {
     /// Whether the sealing key can be had; nothing where records are not sealed.
     fn sealing_key(&self) -> Option<Finding> {
         let what = "sealing key";
-        match self.broker.sealer.id() {
+        match self.broker.sealer.found() {
             Ok(None) => None,
             Ok(Some(id)) => Some(Finding::ok(what, format!("{id}, from {}", self.settings.store_key.origin))),
             Err(error) => Some(Finding::problem(what, error.to_string(), None, Code::Store)),

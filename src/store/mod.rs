@@ -206,6 +206,6 @@ pub trait Lease: Debug + Send {
 #[must_use]
 pub fn open(url: &StoreUrl, sealer: Arc<Sealer>) -> Box<dyn TokenStore> {
     match url {
-        StoreUrl::File(root) => Box::new(file::FileStore::new(root.clone(), sealer)),
+        StoreUrl::File(root) | StoreUrl::Keyring(root) => Box::new(file::FileStore::new(root.clone(), sealer)),
     }
 }

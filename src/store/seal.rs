@@ -4,6 +4,8 @@
 //! The sealing key is fetched when a record is opened or written, not before: `status` needs none.
 
 use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use base64::Engine as _;
@@ -15,6 +17,8 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use crate::config::SecretSource;
+use crate::fsutil::{self, FsError};
+use crate::keyring;
 use crate::model::{Key, Secret};
 
 /// What the text of a sealing key begins with, so that another secret in its place is noticed.
@@ -49,6 +53,9 @@ pub enum SealError {
     /// The sources have no key that can be used.
     #[error("{NAME}: {0}")]
     Unusable(String),
+    /// None of the sources has one.
+    #[error("{NAME}: there is none in {}", .0.join(" nor in "))]
+    Absent(Vec<String>),
     /// The store seals always, and nobody said with what.
     #[error("this store seals what it keeps, and no sealing key is configured")]
     Needed,
@@ -108,13 +115,55 @@ pub struct Sealer {
     sources: Vec<SecretSource>,
     /// Absent before they are fetched.
     keys: OnceLock<Vec<SealingKey>>,
+    /// How the key is made that the keyring keeps; absent where nobody asked for that.
+    make: Option<KeptKey>,
+}
+
+/// A key that the platform's keyring keeps, made when something is sealed for the first time.
+#[derive(Debug)]
+struct KeptKey {
+    entry: String,
+    /// Whose lock makes sure that two processes do not make two.
+    lock: PathBuf,
+}
+
+impl KeptKey {
+    fn ensure(&self) -> Result<(), SealError> {
+        let kept = || keyring::get(&self.entry).map_err(|error| SealError::Unusable(error.to_string()));
+        if kept()?.is_some() {
+            return Ok(());
+        }
+        let _lock = self.lock().map_err(|error| SealError::Unusable(error.to_string()))?;
+        if kept()?.is_some() {
+            return Ok(());
+        }
+        keyring::set(&self.entry, &new_key()?).map_err(|error| SealError::Unusable(error.to_string()))
+    }
+
+    fn lock(&self) -> Result<File, FsError> {
+        if let Some(dir) = self.lock.parent() {
+            fsutil::make_private_dir(dir)?;
+        }
+        let options = OpenOptions::new().read(true).write(true).create(true).clone();
+        let file = fsutil::open_private(&self.lock, &options, 0o600)?
+            .ok_or_else(|| FsError::io("open", &self.lock)(std::io::ErrorKind::NotFound.into()))?;
+        file.lock().map_err(FsError::io("lock", &self.lock))?;
+        Ok(file)
+    }
 }
 
 impl Sealer {
     /// One that fetches its keys from these sources when it needs them; with none, records stay as they are.
     #[must_use]
     pub const fn new(sources: Vec<SecretSource>) -> Self {
-        Self { sources, keys: OnceLock::new() }
+        Self { sources, keys: OnceLock::new(), make: None }
+    }
+
+    /// The same, with the first of its keys in this entry of the platform's keyring, made if need be under the lock of
+    /// a file in `dir`.
+    #[must_use]
+    pub fn kept_in_keyring(self, entry: &str, dir: &Path) -> Self {
+        Self { make: Some(KeptKey { entry: entry.to_owned(), lock: dir.join(".keyring.lock") }), ..self }
     }
 
     /// Whether records are sealed when they are written.
@@ -123,12 +172,28 @@ impl Sealer {
         !self.sources.is_empty()
     }
 
-    /// The id of the key that seals; `None` where records stay as they are.
+    /// The id of the key that would seal, as far as there is one: nothing is made.
     ///
     /// # Errors
-    /// [`SealError::Unusable`].
-    pub fn id(&self) -> Result<Option<String>, SealError> {
+    /// Where the sources have none that can be used.
+    pub fn found(&self) -> Result<Option<String>, SealError> {
         Ok(self.keys()?.first().map(|key| key.id.clone()))
+    }
+
+    /// The id of the key that seals; `None` where records stay as they are. One that the keyring is to keep is made.
+    ///
+    /// # Errors
+    /// Where the sources have none that can be used.
+    pub fn id(&self) -> Result<Option<String>, SealError> {
+        Ok(self.key_to_seal()?.map(|key| key.id.clone()))
+    }
+
+    /// The key that seals, made if it is one that we are to make.
+    fn key_to_seal(&self) -> Result<Option<&SealingKey>, SealError> {
+        if let (Some(make), None) = (&self.make, self.keys.get()) {
+            make.ensure()?;
+        }
+        Ok(self.keys()?.first())
     }
 
     /// Fetches the keys, once.
@@ -148,7 +213,7 @@ impl Sealer {
         }
         if keys.is_empty() && self.seals() {
             let tried: Vec<String> = self.sources.iter().map(SecretSource::describe).collect();
-            return Err(SealError::Unusable(format!("there is none in {}", tried.join(" nor in "))));
+            return Err(SealError::Absent(tried));
         }
         Ok(self.keys.get_or_init(|| keys))
     }
@@ -158,8 +223,7 @@ impl Sealer {
     /// # Errors
     /// Where the sealing key cannot be had.
     pub fn seal(&self, key: &Key, generation: u64, text: &[u8]) -> Result<Option<Sealed>, SealError> {
-        let keys = self.keys()?;
-        let Some(sealing) = keys.first() else {
+        let Some(sealing) = self.key_to_seal()? else {
             return Ok(None);
         };
         let mut nonce = [0_u8; NONCE];
@@ -178,7 +242,11 @@ impl Sealer {
     /// # Errors
     /// Where the key that it was sealed with cannot be had.
     pub fn open(&self, key: &Key, generation: u64, sealed: &Sealed) -> Result<Option<Zeroizing<Vec<u8>>>, SealError> {
-        let keys = self.keys()?;
+        let keys = match (&self.make, self.keys()) {
+            // The keyring has none yet: it is made when something is sealed, not when something is read.
+            (Some(_), Err(SealError::Absent(_))) => &[],
+            (_, keys) => keys?,
+        };
         let Some(sealing) = keys.iter().find(|sealing| sealing.id == sealed.id) else {
             let configured: Vec<String> = keys.iter().map(|key| key.id.clone()).collect();
             let id = crate::model::text::escape(&sealed.id, 16);

@@ -17,6 +17,8 @@ mod help;
 mod history;
 mod hooks;
 mod hostile;
+#[cfg(feature = "keyring")]
+mod keyring;
 mod life;
 mod life_oauth2;
 mod listener;

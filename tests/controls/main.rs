@@ -82,7 +82,7 @@ fn a_process_of_its_own() {
 
 fn broker(settings: &Settings, lack: Lack) -> Broker {
     let clock = Arc::new(SystemClock);
-    let tokman::config::StoreUrl::File(root) = &settings.store.value;
+    let root = settings.store.value.directory().expect("token files");
     Broker {
         store: doubles::store(root, lack),
         sealer: Arc::default(),
