@@ -7,7 +7,7 @@ use clap::{ArgAction, Args, ValueEnum, ValueHint};
 
 use crate::config::Options;
 use crate::model::duration;
-use crate::output::response::Format;
+use crate::output::response::{Format, Shell};
 
 /// Options of every command.
 #[derive(Debug, Clone, Args)]
@@ -33,7 +33,7 @@ pub struct GlobalArgs {
         value_name = "FORMAT",
         value_enum,
         hide_possible_values = true,
-        long_help = "What to print: json (the provider's response as it came), token, header (an HTTP header), env (a shell assignment) or none"
+        long_help = "What to print: json (the provider's response as it came), token, header (an HTTP header), env (a shell assignment), github (masks it, and an output of the step) or none"
     )]
     pub output: Option<Format>,
     /// Print nothing but errors, and what the command is for
@@ -102,6 +102,14 @@ pub struct ApplicationArgs {
     /// Square: production or sandbox [env: TOKMAN_SQUARE_ENVIRONMENT]
     #[arg(long, value_name = "NAME")]
     pub environment: Option<String>,
+}
+
+/// The options of every command that prints a token.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct PrintedArgs {
+    /// The shell that -o env writes for: posix, bash, zsh, fish, powershell [default: posix]
+    #[arg(long, value_name = "SHELL", value_enum, hide_possible_values = true)]
+    pub shell: Option<Shell>,
 }
 
 impl GlobalArgs {

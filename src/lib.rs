@@ -41,6 +41,7 @@ use clap::Parser as _;
 use log::LevelFilter;
 
 use cli::Cli;
+use commands::Command;
 use context::Context;
 use flags::{GlobalArgs, LogFormat};
 
@@ -57,9 +58,16 @@ pub fn run() -> ExitCode {
     output::log::init(log_level(&cli.global), format == LogFormat::Json);
     warn_of_log_variables();
     let context = Context::new(cli.global, format == LogFormat::Json);
+    let is_exec = matches!(cli.command, Command::Exec(_));
+    if !is_exec {
+        process::give_up_core_dumps();
+    }
     match commands::run(&context, cli.command) {
         Ok(code) => code,
-        Err(error) => ExitCode::from(exit::report(&error, context.known_key(), format, &context.printer) as u8),
+        Err(error) => {
+            let code = exit::report(&error, context.known_key(), format, &context.printer);
+            ExitCode::from(if is_exec { exit::of_exec(code) } else { code as u8 })
+        }
     }
 }
 
@@ -71,8 +79,7 @@ fn harden() {
     }
     #[cfg(unix)]
     {
-        let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
-        let _ = rustix::process::setrlimit(rustix::process::Resource::Core, none);
+        process::lower_core_dumps();
         // A file that may not grow is an error to report, not the end of the process: a handler that does nothing.
         let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default());
     }

@@ -3,6 +3,7 @@
 pub mod config;
 pub mod doctor;
 pub mod emulator;
+pub mod exec;
 pub mod history;
 pub mod import;
 pub mod obtain;
@@ -38,6 +39,12 @@ pub enum Command {
     Revoke(revoke::RevokeArgs),
     /// Prints a valid access token; refreshes first only if it must
     Token(token::TokenArgs),
+    /// Runs a command with a valid access token in its environment
+    ///
+    /// The token is in <PROVIDER>_ACCESS_TOKEN, or where --env says; tokman's own secrets are taken out. The command
+    /// takes tokman's place: signals and the exit code are its own. Without a token the exit code is 125; a command
+    /// that cannot be run is 126, one that is not there 127.
+    Exec(exec::ExecArgs),
     /// Shows what is stored, its age, its end and its health
     #[command(visible_alias = "list")]
     Status(status::StatusArgs),
@@ -75,6 +82,7 @@ pub fn run(context: &Context, command: Command) -> anyhow::Result<ExitCode> {
         Command::Renew(args) => renew::run(context, &args),
         Command::Revoke(args) => revoke::run(context, &args),
         Command::Token(args) => token::run(context, &args),
+        Command::Exec(args) => exec::run(context, &args),
         Command::Status(args) => status::run(context, &args),
         Command::Import(args) => import::run(context, &args),
         Command::Remove(args) => remove::run(context, &args),

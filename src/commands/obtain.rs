@@ -12,12 +12,12 @@ use clap::{Args, ValueHint};
 
 use crate::context::Context;
 use crate::exit::Usage;
-use crate::flags::ApplicationArgs;
+use crate::flags::{ApplicationArgs, PrintedArgs};
 use crate::model::{Grant, Key, Secret};
 use crate::ops::login::Pending;
 use crate::ops::obtain::Keep;
 use crate::ops::{self, Broker, Issuer};
-use crate::output::response::{Format, Json, render};
+use crate::output::response::Json;
 use crate::provider::Wanted;
 
 /// Gets the first token of a key by a grant and stores it
@@ -70,6 +70,8 @@ pub struct ObtainArgs {
     #[arg(long)]
     replace: bool,
     #[command(flatten)]
+    printed: PrintedArgs,
+    #[command(flatten)]
     application: ApplicationArgs,
 }
 
@@ -91,7 +93,7 @@ struct Run<'a> {
 /// # Errors
 /// Why there is no token. A refused grant leaves what is stored as it was.
 pub fn run(context: &Context, args: &ObtainArgs) -> anyhow::Result<ExitCode> {
-    let format = context.format(&[Format::Json, Format::Token, Format::Header, Format::Env, Format::None])?;
+    let form = context.form(args.printed, Json::Response)?;
     args.check_stdin_only()?;
     let settings = context.settings_with(Some(&args.application), |options| options.legacy = args.legacy)?;
     let key = context.key_or_account(&settings)?;
@@ -117,9 +119,7 @@ pub fn run(context: &Context, args: &ObtainArgs) -> anyhow::Result<ExitCode> {
         }
     };
     let kind = run.issuer.settings().kind;
-    if let Some(text) = render(&outcome.key, kind, &outcome, format.unwrap_or(Format::Json), Json::Response)? {
-        context.printer.line(&text)?;
-    }
+    context.print_token(kind, &outcome, form)?;
     Ok(ExitCode::SUCCESS)
 }
 
