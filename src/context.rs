@@ -12,7 +12,7 @@ use crate::model::{Clock, Key, SystemClock};
 use crate::net::Client;
 use crate::ops::history::History;
 use crate::ops::signals::ProcessSignals;
-use crate::ops::{Broker, Hooks, Issuer, Outcome};
+use crate::ops::{Broker, Error, Hooks, Issuer, Outcome, stored_names};
 use crate::output::response::{self, Form, Format, Json};
 use crate::output::{OutputError, Printer, github};
 use crate::provider::pkce;
@@ -26,6 +26,8 @@ pub struct Context {
     pub global: GlobalArgs,
     /// Prints.
     pub printer: Printer,
+    /// Tells what can be written on the command line.
+    pub definition: fn() -> clap::Command,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// The key that the command is about, once it is known: errors name it.
@@ -35,9 +37,9 @@ pub struct Context {
 impl Context {
     /// The context of a run, whose stderr is for people or (`json`) for programs. Nothing is read yet.
     #[must_use]
-    pub fn new(global: GlobalArgs, json: bool) -> Self {
+    pub fn new(global: GlobalArgs, definition: fn() -> clap::Command, json: bool) -> Self {
         let printer = Printer::new(global.quiet, color_choice(global.color), json);
-        Self { global, printer, clock: Arc::new(SystemClock), key: OnceCell::new() }
+        Self { global, printer, definition, clock: Arc::new(SystemClock), key: OnceCell::new() }
     }
 
     /// Loads the settings.
@@ -88,6 +90,20 @@ impl Context {
     #[must_use]
     pub fn known_key(&self) -> Option<&Key> {
         self.key.get()
+    }
+
+    /// The error with the stored key that was probably meant, where there is one.
+    #[must_use]
+    pub fn suggest(&self, error: anyhow::Error) -> anyhow::Error {
+        let Some(Error::NotFound { key }) = error.downcast_ref() else { return error };
+        let settings = Settings::load(self.global.options(None)).ok();
+        match settings.and_then(|settings| stored_names::nearest(&settings, key)) {
+            Some(meant) => {
+                let text = format!("{error}; did you mean {meant}?");
+                error.context(text)
+            }
+            None => error,
+        }
     }
 
     /// The issuer of a key's tokens.

@@ -19,6 +19,9 @@ pub const LOG: &str = "TOKMAN_LOG";
 /// `--log-format`
 pub const LOG_FORMAT: &str = "TOKMAN_LOG_FORMAT";
 
+/// Set by a shell that asks for completions: which shell. Nobody else sets it.
+pub const COMPLETE: &str = "TOKMAN_COMPLETE";
+
 /// What a provider's own variables end in: `TOKMAN_<PROVIDER>_<NAME>`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Name {

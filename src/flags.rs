@@ -1,9 +1,12 @@
 //! Flags that several commands share: those of every command, and those that describe the application.
 
+mod complete;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, ValueEnum, ValueHint};
+use clap_complete::ArgValueCompleter;
 
 use crate::config::Options;
 use crate::model::duration;
@@ -14,10 +17,10 @@ use crate::output::response::{Format, Shell};
 #[command(next_help_heading = "Options of every command")]
 pub struct GlobalArgs {
     /// Who issues the token: square, wix, or a name from the config file [env: TOKMAN_PROVIDER]
-    #[arg(short, long, global = true, value_name = "NAME")]
+    #[arg(short, long, global = true, value_name = "NAME", add = ArgValueCompleter::new(complete::providers))]
     pub provider: Option<String>,
     /// Which stored token of the provider [env: TOKMAN_PROFILE] [default: default]
-    #[arg(short = 'n', long, global = true, value_name = "NAME")]
+    #[arg(short = 'n', long, global = true, value_name = "NAME", add = ArgValueCompleter::new(complete::profiles))]
     pub profile: Option<String>,
     /// Directory of config.toml and tokens/ [env: TOKMAN_CONFIG_DIR]
     #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]

@@ -287,6 +287,15 @@ pub fn overwrite_private(path: &Path, bytes: &[u8], durable: bool) -> Result<Fil
     Ok(file)
 }
 
+/// Writes a file that holds no secret and that others are to read, as far as the umask lets them. Replaces what is there.
+///
+/// # Errors
+/// What the system refused.
+pub fn write_public(path: &Path, bytes: &[u8]) -> Result<(), FsError> {
+    let opened = OpenOptions::new().write(true).create(true).truncate(true).mode(0o666).open(path);
+    opened.and_then(|mut file| file.write_all(bytes)).map_err(FsError::io("write", path))
+}
+
 /// Appends whole lines to a regular file that is there, whoever made it and with the mode that it has: others read it
 /// after us. A last line that was not ended is ended first.
 ///

@@ -1,11 +1,14 @@
 //! The verbs: one file each, and the one match that finds them.
 
+pub mod completions;
 pub mod config;
 pub mod doctor;
 pub mod emulator;
 pub mod exec;
+pub mod help;
 pub mod history;
 pub mod import;
+pub mod man;
 pub mod obtain;
 pub mod refresh;
 pub mod remove;
@@ -24,6 +27,9 @@ use crate::context::Context;
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Gets the first token of a key by a grant and stores it
+    ///
+    /// Where no option names a grant it logs in with the browser, which needs a terminal; a Wix app with an instance id
+    /// needs no login.
     Obtain(obtain::ObtainArgs),
     /// Spends the refresh token and stores the result
     ///
@@ -69,6 +75,12 @@ pub enum Command {
     /// application each. Prints the environment to use and serves until it is stopped; with a command, runs that in the
     /// environment and ends with its exit code.
     Emulator(emulator::EmulatorArgs),
+    /// Prints what a shell needs to complete commands, providers and profiles
+    Completions(completions::CompletionsArgs),
+    /// Prints the manual page, or writes all manual pages into a directory
+    Man(man::ManArgs),
+    /// Explains a command, or exit codes, files, cron and CI
+    Help(help::HelpArgs),
 }
 
 /// Runs a command.
@@ -90,5 +102,8 @@ pub fn run(context: &Context, command: Command) -> anyhow::Result<ExitCode> {
         Command::History(args) => history::run(context, &args),
         Command::Doctor(args) => doctor::run(context, &args),
         Command::Emulator(args) => emulator::run(context, &args),
+        Command::Completions(args) => completions::run(context, &args),
+        Command::Man(args) => man::run(context, &args),
+        Command::Help(args) => help::run(context, &args),
     }
 }
