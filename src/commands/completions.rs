@@ -30,8 +30,8 @@ enum Shell {
     /// Fish
     Fish,
     /// PowerShell
-    #[value(name = "powershell", alias = "pwsh")]
-    PowerShell,
+    #[value(alias = "pwsh")]
+    Powershell,
     /// Elvish
     Elvish,
 }
@@ -42,7 +42,7 @@ impl Shell {
             Self::Bash => &Bash,
             Self::Zsh => &Zsh,
             Self::Fish => &Fish,
-            Self::PowerShell => &Powershell,
+            Self::Powershell => &Powershell,
             Self::Elvish => &Elvish,
         }
     }

@@ -1,6 +1,8 @@
 //! `tokman config`: where the settings are, what they are, and a template for them.
 
 mod interview;
+mod prompt;
+mod template;
 
 use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
@@ -13,9 +15,6 @@ use crate::context::Context;
 use crate::model::response;
 use crate::output::response::Format;
 use crate::output::table;
-
-/// The commented template.
-const TEMPLATE: &str = include_str!("config/template.toml");
 
 /// Shows where settings are, what they are, and a template for them
 #[derive(Debug, Args)]
@@ -58,10 +57,10 @@ pub fn run(context: &Context, args: &ConfigArgs) -> anyhow::Result<ExitCode> {
             context.printer.line(&config_file(&dir).display().to_string())?;
         }
         // A template that goes into a file or a pipe is one, also from a terminal.
-        What::Init if !is_dialogue() => context.printer.line(TEMPLATE.trim_end())?,
+        What::Init if !is_dialogue() => context.printer.line(template::TEMPLATE.trim_end())?,
         What::Init => {
             let dir = crate::config::paths::config_dir(context.global.config_dir.clone())?;
-            interview::run(context, TEMPLATE, &config_file(&dir))?;
+            interview::run(context, &config_file(&dir))?;
         }
         What::Show => {
             let settings = context.settings(None)?;

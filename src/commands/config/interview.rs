@@ -2,7 +2,6 @@
 //! only for where that is.
 
 use std::fmt::Write as _;
-use std::io;
 use std::path::Path;
 
 use crate::config::file::FileConfig;
@@ -14,15 +13,15 @@ use crate::fsutil;
 use crate::model::{Key, ProfileName, ProviderName};
 use crate::output::Printer;
 
-/// The most that is read of an answer, in bytes.
-const LIMIT: u64 = 4 << 10;
+use super::prompt::{answer, confirm};
+use super::template::{Member, fill, quoted};
 
 /// What was answered, as TOML values.
 #[derive(Debug)]
 struct Answers {
     provider: ProviderName,
     /// The members of the provider's table, in order.
-    members: Vec<(&'static str, String)>,
+    members: Vec<Member>,
     is_default: bool,
     /// The address that has to be registered; absent where no login is needed.
     redirect_uri: Option<String>,
@@ -34,8 +33,8 @@ struct Answers {
 ///
 /// # Errors
 /// [`Usage`] where the person ends it or wants no other file; then nothing is written.
-pub(super) fn run(context: &Context, template: &str, path: &Path) -> anyhow::Result<()> {
-    let printer = &context.printer;
+pub(super) fn run(context: &Context, path: &Path) -> anyhow::Result<()> {
+    let printer = context.printer;
     printer.ask(&format!(
         "This writes {}. Enter alone takes what stands in [brackets]; Ctrl-C ends it, and nothing is written.",
         path.display()
@@ -45,7 +44,7 @@ pub(super) fn run(context: &Context, template: &str, path: &Path) -> anyhow::Res
         return Err(Usage::new("nothing was written: the config file is there already").into());
     }
     let answers = ask(printer, path.parent().unwrap_or(Path::new("/")))?;
-    let text = fill(template, &answers);
+    let text = fill(&answers.provider, &answers.members, answers.is_default);
     FileConfig::parse(&text, path)?;
     let written = (|| {
         if let Some(dir) = path.parent() {
@@ -61,7 +60,7 @@ pub(super) fn run(context: &Context, template: &str, path: &Path) -> anyhow::Res
     Ok(())
 }
 
-fn ask(printer: &Printer, dir: &Path) -> anyhow::Result<Answers> {
+fn ask(printer: Printer, dir: &Path) -> anyhow::Result<Answers> {
     let question = "Provider: square, wix, or a name of yours for another OAuth 2.0 provider";
     let provider = answer(printer, question, Some("square"), |text| {
         text.parse::<ProviderName>().map_err(|error| error.to_string())
@@ -110,7 +109,7 @@ fn client_id(text: &str) -> Result<String, String> {
 }
 
 /// The source of the client secret, as TOML; and its file, if it is in one.
-fn secret(printer: &Printer, name: &ProviderName, dir: &Path) -> anyhow::Result<(Option<String>, Option<String>)> {
+fn secret(printer: Printer, name: &ProviderName, dir: &Path) -> anyhow::Result<(Option<String>, Option<String>)> {
     let question = "Where is the client secret: file, env (a variable), command, or none (a public client)";
     let kinds = ["file", "env", "command", "none"];
     // What was typed is not repeated: it may be the secret itself.
@@ -144,82 +143,6 @@ fn secret(printer: &Printer, name: &ProviderName, dir: &Path) -> anyhow::Result<
     }
 }
 
-/// Asks until the answer will do.
-fn answer<T>(
-    printer: &Printer,
-    question: &str,
-    default: Option<&str>,
-    check: impl Fn(&str) -> Result<T, String>,
-) -> anyhow::Result<T> {
-    let shown = default.map(|default| format!(" [{default}]")).unwrap_or_default();
-    loop {
-        printer.ask(&format!("\n{question}{shown}:"));
-        let line = read_line()?;
-        let text = if line.is_empty() { default.unwrap_or_default() } else { &line };
-        match check(text) {
-            _ if text.is_empty() => printer.ask("There has to be one."),
-            _ if text.contains(char::is_control) => printer.ask("There is a control character in it."),
-            Ok(answer) => return Ok(answer),
-            Err(why) => printer.ask(&format!("{why}.")),
-        }
-    }
-}
-
-fn confirm(printer: &Printer, question: &str, default: bool) -> anyhow::Result<bool> {
-    let choice = if default { "Y/n" } else { "y/N" };
-    printer.ask(&format!("\n{question} [{choice}]"));
-    Ok(match read_line()?.as_str() {
-        "" => default,
-        line => matches!(line, "y" | "Y" | "yes"),
-    })
-}
-
-fn read_line() -> anyhow::Result<String> {
-    let mut line = String::new();
-    if io::BufRead::read_line(&mut io::Read::take(io::stdin().lock(), LIMIT), &mut line)? == 0 {
-        return Err(Usage::new("nothing was written: the answers ended too soon").into());
-    }
-    Ok(line.trim().to_owned())
-}
-
-/// A TOML string: those of JSON are.
-fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
-}
-
-/// The template with the answers in the place of its comments.
-fn fill(template: &str, answers: &Answers) -> String {
-    let table = format!("[provider.{}]", answers.provider);
-    let mut left = answers.members.clone();
-    let default = ("provider", quoted(answers.provider.as_str()));
-    let mut filled = String::new();
-    let mut current = "";
-    // Writing to a string cannot fail.
-    for line in template.lines() {
-        if line.starts_with('[') {
-            current = line;
-        }
-        let key = line.strip_prefix("# ").and_then(|rest| rest.split_once(" = ")).map(|(key, _)| key);
-        if current == table
-            && let Some(at) = left.iter().position(|(name, _)| Some(*name) == key)
-        {
-            let (name, value) = left.remove(at);
-            let _ = writeln!(filled, "{name} = {value}");
-        } else if current == "[defaults]" && answers.is_default && key == Some(default.0) {
-            let _ = writeln!(filled, "{} = {}", default.0, default.1);
-        } else {
-            let _ = writeln!(filled, "{line}");
-        }
-    }
-    if !left.is_empty() {
-        let _ = writeln!(filled, "\n{table}");
-        for (name, value) in left {
-            let _ = writeln!(filled, "{name} = {value}");
-        }
-    }
-    filled
-}
-
 fn next_steps(answers: &Answers) -> String {
     let mut text = String::new();
     if let Some(path) = answers.secret_file.as_deref().filter(|path| !Path::new(path).exists()) {
@@ -237,38 +160,6 @@ fn next_steps(answers: &Answers) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn filled(provider: &str, members: Vec<(&'static str, String)>) -> toml::Table {
-        let provider = provider.parse().unwrap();
-        let answers = Answers { provider, members, is_default: true, redirect_uri: None, secret_file: None };
-        let text = fill(super::super::TEMPLATE, &answers);
-        FileConfig::parse(&text, Path::new("c")).unwrap();
-        assert!(text.starts_with("# tokman's settings."));
-        text.parse().unwrap()
-    }
-
-    #[test]
-    fn puts_answers_where_the_template_has_them() {
-        let id = "a\"b\\c é";
-        let members = vec![("client_id", quoted(id)), ("client_secret", "{ env = \"S\" }".to_owned())];
-        let table = filled("square", members);
-        assert_eq!(table["defaults"]["provider"].as_str(), Some("square"));
-        assert_eq!(table["provider"]["square"]["client_id"].as_str(), Some(id));
-        assert_eq!(table["provider"]["square"]["client_secret"]["env"].as_str(), Some("S"));
-        assert!(table["provider"]["wix"].as_table().unwrap().is_empty());
-        let table = filled("wix", vec![("client_id", quoted("w"))]);
-        assert_eq!(table["provider"]["wix"]["client_id"].as_str(), Some("w"));
-        assert!(table["provider"]["square"].as_table().unwrap().is_empty());
-    }
-
-    #[test]
-    fn adds_a_table_for_a_provider_that_the_template_has_not() {
-        let members =
-            vec![("kind", quoted("oauth2")), ("issuer", quoted("https://a.example")), ("client_id", quoted("x"))];
-        let table = filled("acme", members);
-        assert_eq!(table["provider"]["acme"]["issuer"].as_str(), Some("https://a.example"));
-        assert_eq!(table["defaults"]["provider"].as_str(), Some("acme"));
-    }
 
     #[test]
     fn takes_no_secret_for_an_id() {

@@ -60,7 +60,7 @@ pub fn on_terminal<'a>(home: &'a TestEnv, options: &str) -> Running<'a> {
 /// tokman on a terminal, with these answers typed ahead.
 #[track_caller]
 pub fn answering(home: &TestEnv, words: &str, answers: &[&str]) -> Run {
-    let typed: String = answers.iter().map(|answer| format!("{answer}\n")).collect();
+    let typed = [answers, &[""]].concat().join("\n");
     let command = format!("{} {words}", env!("CARGO_BIN_EXE_tokman"));
     home.program("script", &["-qefc", &command, "/dev/null"]).stdin(typed).run()
 }
