@@ -1,9 +1,12 @@
 //! Flags: what can be written on the command line, and nothing of what it does.
 
-use clap::Parser;
+use std::ffi::OsString;
+
 use clap::builder::styling::{AnsiColor, Style, Styles};
+use clap::{Args as _, FromArgMatches as _, Parser};
 
 use crate::commands::Command;
+use crate::commands::token::TokenArgs;
 use crate::flags::GlobalArgs;
 
 const STYLES: Styles = Styles::styled()
@@ -25,6 +28,27 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Cli {
+    /// Parses a command line.
+    ///
+    /// # Errors
+    /// What clap has to say: what is wrong, or the help that was asked for.
+    pub fn read(args: &[OsString]) -> Result<Self, clap::Error> {
+        Self::read_token(args).map_or_else(|| Self::try_parse_from(args), Ok)
+    }
+
+    /// Parses a command line that begins with `token`, which runs more often than all others, without the definitions
+    /// of the others: they take longer to put together than a stored token to print. `None` for every other one and
+    /// wherever clap has something to say: then the whole definition says it.
+    fn read_token(args: &[OsString]) -> Option<Self> {
+        const TOKEN: &str = "token";
+        args.get(1).filter(|verb| *verb == TOKEN)?;
+        let token = TokenArgs::augment_args(clap::Command::new(TOKEN));
+        let root = GlobalArgs::augment_args(clap::Command::new("tokman")).subcommand(token);
+        Self::from_arg_matches(&root.try_get_matches_from(args).ok()?).ok()
+    }
 }
 
 #[cfg(test)]
@@ -99,6 +123,37 @@ mod tests {
                 seen += 1;
             }
             assert!(seen > 0, "{page}");
+        }
+    }
+
+    #[test]
+    fn reads_token_alone_as_it_would_among_all_commands() {
+        for line in [
+            "token",
+            "token -p square -n shop -qo json",
+            "token --provider=square --min-ttl 5m --no-refresh",
+            "token -o env --shell fish -vv --color never --timeout 5s --log-format json",
+            "token --config-dir /c --store file:/s --client-id x --client-secret-file - --instance-id i",
+            "token --environment sandbox",
+        ] {
+            let args: Vec<OsString> = ["tokman"].into_iter().chain(line.split(' ')).map(OsString::from).collect();
+            let quick = Cli::read_token(&args).unwrap();
+            assert_eq!(format!("{quick:?}"), format!("{:?}", Cli::try_parse_from(&args).unwrap()), "{line}");
+        }
+        for line in [
+            "-p square token",
+            "status",
+            "tokens",
+            "token --help",
+            "token -h",
+            "token --version",
+            "token --no-such-option",
+            "token -q -v",
+            "token x",
+            "help token",
+        ] {
+            let args: Vec<OsString> = ["tokman"].into_iter().chain(line.split(' ')).map(OsString::from).collect();
+            assert!(Cli::read_token(&args).is_none(), "{line}");
         }
     }
 

@@ -37,7 +37,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{CommandFactory as _, Parser as _};
+use clap::CommandFactory as _;
 use clap_complete::CompleteEnv;
 use log::LevelFilter;
 
@@ -58,7 +58,7 @@ pub fn run() -> ExitCode {
             Err(error) => return refuse(&error, false),
         }
     }
-    let cli = match Cli::try_parse_from(&args) {
+    let cli = match Cli::read(&args) {
         Ok(cli) => cli,
         Err(error) => return refuse(&error, wants_json(&args)),
     };
