@@ -25,8 +25,13 @@ const VITAL_FAMILIES: [&str; 3] = ["DYLD_", "LD_", "TOKMAN_"];
     after_help = "Examples:\n  tokman exec -p square -- ./sync-orders\n  tokman exec -p wix --env WIX_TOKEN -- node import.mjs\n  tokman exec -p square --min-ttl 15m -- sh -c 'curl -H \"Authorization: Bearer $SQUARE_ACCESS_TOKEN\" https://connect.squareup.com/v2/locations'"
 )]
 pub struct ExecArgs {
-    /// The variable that the token is in [default: <PROVIDER>_ACCESS_TOKEN]
-    #[arg(long, value_name = "NAME", value_parser = variable)]
+    /// The variable that the token is in
+    #[arg(
+        long,
+        value_name = "NAME",
+        value_parser = variable,
+        help = "The variable that the token is in [default: <PROVIDER>_ACCESS_TOKEN]"
+    )]
     env: Option<String>,
     /// How long the token must still live [default: 60s, cut to a tenth of its whole life]
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]

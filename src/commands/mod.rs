@@ -47,9 +47,9 @@ pub enum Command {
     Token(token::TokenArgs),
     /// Runs a command with a valid access token in its environment
     ///
-    /// The token is in <PROVIDER>_ACCESS_TOKEN, or where --env says; tokman's own secrets are taken out. The command
-    /// takes tokman's place: signals and the exit code are its own. Without a token the exit code is 125; a command
-    /// that cannot be run is 126, one that is not there 127.
+    /// The token is in SQUARE_ACCESS_TOKEN, WIX_ACCESS_TOKEN and so on, or where --env says; tokman's own secrets are
+    /// taken out. The command takes tokman's place: signals and the exit code are its own. Without a token the exit
+    /// code is 125; a command that cannot be run is 126, one that is not there 127.
     Exec(exec::ExecArgs),
     /// Shows what is stored, its age, its end and its health
     #[command(visible_alias = "list")]
