@@ -8,6 +8,8 @@ use std::sync::{Arc, OnceLock};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::{flag, low_level};
 
+use crate::process;
+
 /// What the handlers, registered once, look at and leave behind.
 #[derive(Debug)]
 struct Handlers {
@@ -23,7 +25,8 @@ fn handlers() -> io::Result<&'static Handlers> {
         return Ok(handlers);
     }
     let handlers = Handlers { open: Arc::new(AtomicBool::new(true)), held: Arc::new(AtomicUsize::new(0)) };
-    for signal in [SIGTERM, SIGINT, SIGHUP] {
+    // One that is ignored (nohup) stays so, here and for the command that `exec` becomes: it ends nothing.
+    for signal in [SIGTERM, SIGINT, SIGHUP].into_iter().filter(|signal| !process::ignores(*signal)) {
         flag::register_conditional_default(signal, Arc::clone(&handlers.open))?;
         flag::register_usize(signal, Arc::clone(&handlers.held), usize::try_from(signal).unwrap_or_default())?;
     }
