@@ -3,11 +3,12 @@
 use std::ffi::OsString;
 
 use clap::builder::styling::{AnsiColor, Style, Styles};
-use clap::{Args as _, FromArgMatches as _, Parser};
+use clap::{Parser, ValueEnum as _};
 
 use crate::commands::Command;
 use crate::commands::token::TokenArgs;
 use crate::flags::GlobalArgs;
+use crate::output::response::Format;
 
 const STYLES: Styles = Styles::styled()
     .header(Style::new().bold())
@@ -39,15 +40,28 @@ impl Cli {
         Self::read_token(args).map_or_else(|| Self::try_parse_from(args), Ok)
     }
 
-    /// Parses a command line that begins with `token`, which runs more often than all others, without the definitions
-    /// of the others: they take longer to put together than a stored token to print. `None` for every other one and
-    /// wherever clap has something to say: then the whole definition says it.
+    /// Reads the line that runs more often than all others without putting any definition together: `token`, and at
+    /// most a provider, a profile and a format, each once and in a word of its own. `None` for every other line.
     fn read_token(args: &[OsString]) -> Option<Self> {
-        const TOKEN: &str = "token";
-        args.get(1).filter(|verb| *verb == TOKEN)?;
-        let token = TokenArgs::augment_args(clap::Command::new(TOKEN));
-        let root = GlobalArgs::augment_args(clap::Command::new("tokman")).subcommand(token);
-        Self::from_arg_matches(&root.try_get_matches_from(args).ok()?).ok()
+        let (first, options) = args.get(1..)?.split_first()?;
+        let mut global = GlobalArgs::default();
+        if first != "token" || options.len() % 2 != 0 {
+            return None;
+        }
+        for pair in options.chunks_exact(2) {
+            let [name, value] = pair else { return None };
+            let value = value.to_str().filter(|value| !value.starts_with('-'))?;
+            let taken = match name.to_str()? {
+                "-p" | "--provider" => global.provider.replace(value.to_owned()).is_some(),
+                "-n" | "--profile" => global.profile.replace(value.to_owned()).is_some(),
+                "-o" | "--output" => global.output.replace(Format::from_str(value, false).ok()?).is_some(),
+                _ => return None,
+            };
+            if taken {
+                return None;
+            }
+        }
+        Some(Self { global, command: Command::Token(TokenArgs::default()) })
     }
 }
 
@@ -55,6 +69,7 @@ impl Cli {
 mod tests {
     use super::*;
     use clap::CommandFactory as _;
+    use proptest::prelude::*;
 
     #[test]
     fn has_no_contradiction_in_its_flags() {
@@ -126,34 +141,34 @@ mod tests {
         }
     }
 
-    #[test]
-    fn reads_token_alone_as_it_would_among_all_commands() {
-        for line in [
-            "token",
-            "token -p square -n shop -qo json",
-            "token --provider=square --min-ttl 5m --no-refresh",
-            "token -o env --shell fish -vv --color never --timeout 5s --log-format json",
-            "token --config-dir /c --store file:/s --client-id x --client-secret-file - --instance-id i",
-            "token --environment sandbox",
-        ] {
-            let args: Vec<OsString> = ["tokman"].into_iter().chain(line.split(' ')).map(OsString::from).collect();
-            let quick = Cli::read_token(&args).unwrap();
-            assert_eq!(format!("{quick:?}"), format!("{:?}", Cli::try_parse_from(&args).unwrap()), "{line}");
+    proptest! {
+        #[test]
+        fn reads_a_plain_token_line_as_clap_does(line in prop::collection::vec(prop::sample::select(vec![
+            "token", "-p", "--provider", "-n", "--profile", "-o", "--output", "square", "wix", "json", "header", "none",
+            "tokens", "-", "--", "", "-q", "-pwix", "--provider=wix", "--help", "-h", "--no-refresh", "JSON", "a b",
+        ]), 0..7), begins in any::<bool>()) {
+            let verb = begins.then_some("token");
+            let args: Vec<OsString> = ["tokman"].into_iter().chain(verb).chain(line).map(OsString::from).collect();
+            if let Some(quick) = Cli::read_token(&args) {
+                let clap = Cli::try_parse_from(&args);
+                prop_assert!(clap.is_ok(), "{args:?}");
+                prop_assert_eq!(format!("{quick:?}"), format!("{:?}", clap.unwrap()));
+            }
         }
-        for line in [
-            "-p square token",
-            "status",
-            "tokens",
-            "token --help",
-            "token -h",
-            "token --version",
-            "token --no-such-option",
-            "token -q -v",
-            "token x",
-            "help token",
-        ] {
+    }
+
+    #[test]
+    fn reads_the_plain_token_lines_itself_and_no_others() {
+        let quick = |line: &str| {
             let args: Vec<OsString> = ["tokman"].into_iter().chain(line.split(' ')).map(OsString::from).collect();
-            assert!(Cli::read_token(&args).is_none(), "{line}");
+            Cli::read_token(&args).is_some()
+        };
+        for line in ["token", "token -p square", "token --provider wix -n shop -o header"] {
+            assert!(quick(line), "{line}");
+        }
+        for line in ["-p square token", "tokens", "token --help", "token -p", "token x", "token -p a -p b", "token -q"]
+        {
+            assert!(!quick(line), "{line}");
         }
     }
 

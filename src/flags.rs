@@ -12,6 +12,9 @@ use crate::config::Options;
 use crate::model::duration;
 use crate::output::response::{Format, Shell};
 
+/// The whole budget of one exchange where nobody says otherwise.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
 /// Options of every command.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Options of every command")]
@@ -113,6 +116,24 @@ pub struct PrintedArgs {
     /// The shell that -o env writes for: posix, bash, zsh, fish, powershell [default: posix]
     #[arg(long, value_name = "SHELL", value_enum, hide_possible_values = true)]
     pub shell: Option<Shell>,
+}
+
+impl Default for GlobalArgs {
+    /// What they are where the command line says nothing.
+    fn default() -> Self {
+        Self {
+            provider: None,
+            profile: None,
+            config_dir: None,
+            store: None,
+            output: None,
+            quiet: false,
+            verbose: 0,
+            log_format: None,
+            color: ColorWhen::Auto,
+            timeout: TIMEOUT,
+        }
+    }
 }
 
 impl GlobalArgs {
