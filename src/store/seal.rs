@@ -14,7 +14,7 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use crate::config::SecretSource;
+use crate::config::{ConfigError, SecretSource};
 use crate::model::{Key, Secret};
 
 /// What the text of a sealing key begins with, so that another secret in its place is noticed.
@@ -55,6 +55,18 @@ pub enum SealError {
     /// The system has no random bytes to give.
     #[error("the system has no random bytes to give")]
     NoRandomness,
+}
+
+impl SealError {
+    /// The same as an error of the settings, where no record is concerned.
+    #[must_use]
+    pub fn to_config(self) -> ConfigError {
+        let why = match self {
+            Self::Unusable(why) => why,
+            other => other.to_string(),
+        };
+        ConfigError::Secret { what: NAME.to_owned(), why }
+    }
 }
 
 /// One sealing key. Its `Debug` shows the id only.
