@@ -19,6 +19,8 @@ pub enum Format {
     Header,
     /// A shell assignment: export SQUARE_ACCESS_TOKEN='…'
     Env,
+    /// Metrics for Prometheus
+    Prometheus,
     /// Nothing
     None,
 }
@@ -54,7 +56,7 @@ pub fn render(
         return Err(UnprintableToken(key.clone()));
     }
     Ok(match (format, json) {
-        (Format::None, _) => None,
+        (Format::Prometheus | Format::None, _) => None,
         (Format::Token, _) => Some(access.to_owned()),
         (Format::Header, _) => Some(match kind {
             // Wix takes the token as it is (developer documentation, "REST API authentication").
