@@ -385,7 +385,11 @@ impl Lease for FileLease {
         let path = self.store.rewritten(&self.key);
         fsutil::remove(&path, false)?;
         fsutil::create_private(&path, bytes.as_bytes(), true)?;
-        Ok(fsutil::publish(&path, &self.store.path(&self.key))?)
+        let published = fsutil::publish(&path, &self.store.path(&self.key));
+        if published.is_err() {
+            fsutil::remove(&path, false)?;
+        }
+        Ok(published?)
     }
 
     async fn release(&mut self, _reservation: Reservation) -> Result<(), StoreError> {
@@ -427,6 +431,7 @@ impl Lease for FileLease {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Secret;
     use std::os::unix::fs::PermissionsExt as _;
 
     fn key() -> Key {
@@ -446,6 +451,65 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = FileStore::new(dir.path().join("tokens"), Arc::default());
         (dir, store)
+    }
+
+    /// A lease that rewrites as a store does that has no other way.
+    #[derive(Debug)]
+    struct Plain(Box<dyn Lease>);
+
+    #[async_trait]
+    impl Lease for Plain {
+        async fn get(&mut self) -> Result<Option<Record>, StoreError> {
+            self.0.get().await
+        }
+        async fn in_flight(&mut self) -> Result<Option<InFlight>, StoreError> {
+            self.0.in_flight().await
+        }
+        async fn reserve(&mut self, mark: Option<&InFlight>) -> Result<Reservation, StoreError> {
+            self.0.reserve(mark).await
+        }
+        async fn put(&mut self, reservation: Reservation, record: &Record) -> Result<(), StoreError> {
+            self.0.put(reservation, record).await
+        }
+        async fn release(&mut self, reservation: Reservation) -> Result<(), StoreError> {
+            self.0.release(reservation).await
+        }
+        async fn remove(&mut self) -> Result<bool, StoreError> {
+            self.0.remove().await
+        }
+        async fn last_failure(&mut self) -> Option<Failure> {
+            self.0.last_failure().await
+        }
+        async fn note(&mut self, failure: Option<&Failure>) {
+            self.0.note(failure).await;
+        }
+        async fn end(self: Box<Self>) {
+            self.0.end().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_mark_outlives_a_record_that_is_rewritten() {
+        for plain in [false, true] {
+            let (_dir, store) = store();
+            for marked in [false, true] {
+                let mut held = lease(&store).await;
+                if marked {
+                    let _left = held.reserve(Some(&mark())).await.unwrap();
+                }
+                held.end().await;
+                let mut held = lease(&store).await;
+                if plain {
+                    held = Box::new(Plain(held));
+                }
+                held.rewrite(&record("new")).await.unwrap();
+                assert_eq!(held.in_flight().await.unwrap(), marked.then(mark));
+                assert_eq!(held.get().await.unwrap().unwrap().token.access, Secret::new("new"));
+                held.end().await;
+            }
+            let names = std::fs::read_dir(store.dir(&key().provider)).unwrap().count();
+            assert_eq!(names, 3, "record, lock and mark");
+        }
     }
 
     fn mark() -> InFlight {
