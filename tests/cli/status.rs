@@ -366,3 +366,18 @@ fn writes_the_metrics_into_a_file_at_once() {
     env.tokman(&["status", "--write", path]).code(2).stderr_has("-o prometheus");
     env.tokman(&["status", "-o", "prometheus", "--remote"]).code(2).stderr_has("--remote");
 }
+
+#[test]
+fn a_provider_that_stands_in_for_want_of_another_hides_nothing() {
+    let mut env = TestEnv::new();
+    every_state(&env);
+    env.write_config("[defaults]\nprovider = \"wix\"\n");
+    let count = |env: &TestEnv, args: &[&str]| {
+        states(&env.tokman(&[&["status", "-o", "json"], args].concat()).code(0).json()).len()
+    };
+    assert_eq!((count(&env, &[]), count(&env, &["-n", "default"]), count(&env, &["-p", "square"])), (7, 1, 6));
+    env.tokman(&["status", "-n", "nobody"]).code(4).stderr_has("wix/nobody");
+    env.tokman(&["check", "--warn-age", "1h", "--crit-age", "40d"]).code(2).stdout_has("of 7 tokens");
+    env.set("TOKMAN_PROVIDER", "wix");
+    assert_eq!(count(&env, &[]), 1);
+}

@@ -22,6 +22,8 @@ fn filled() -> (TestEnv, Vec<(&'static str, Value)>) {
     let mut dead = record("square/shop@example.com", BASE, 9 * DAY, 21 * DAY);
     dead["tokman"]["needs_login"] = at(-60).into();
     dead["scope"] = "A B".into();
+    // More than is gathered before it is written.
+    dead["long"] = "x".repeat(100_000).into();
     dead["id"] = json!({"deep": [1.50, null, "é\u{2028}"]});
     let records = vec![
         ("square/default", record("square/default", BASE, DAY, 29 * DAY)),

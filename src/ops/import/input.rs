@@ -61,3 +61,56 @@ impl<R: BufRead> Objects<R> {
         Ok(read)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn all(input: &[u8]) -> Result<Vec<(u64, String)>, Error> {
+        let mut objects = Objects::new(input);
+        let mut found = Vec::new();
+        while let Some((line, text)) = objects.next()? {
+            found.push((line, String::from_utf8_lossy(&text).into_owned()));
+        }
+        Ok(found)
+    }
+
+    #[test]
+    fn takes_a_line_for_an_object_unless_the_first_one_only_begins_it() {
+        let one = |line, text: &str| (line, text.to_owned());
+        assert_eq!(all(b"{}\n\n{} \n[").unwrap(), [one(1, "{}\n"), one(3, "{} \n"), one(4, "[")]);
+        assert_eq!(all(b"\n{\n\"a\":\n1}\n").unwrap(), [one(2, "{\n\"a\":\n1}\n")]);
+        assert_eq!(all(b"\xef\xbb\xbf{\n}\n").unwrap().len(), 1);
+        // Only the first line decides.
+        assert_eq!(all(b"x\n{\n").unwrap(), [one(1, "x\n"), one(2, "{\n")]);
+        assert_eq!(all(b"{}\n{\n}\n").unwrap().len(), 3);
+        assert!(all(b" \n\n").unwrap().is_empty());
+    }
+
+    #[test]
+    fn reads_no_more_of_an_object_than_a_record_may_have() {
+        struct Endless(u64);
+        impl std::io::Read for Endless {
+            fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+                buffer.fill(b'[');
+                self.0 += buffer.len() as u64;
+                assert!(self.0 < 3 * rescue::LIMIT, "it reads on");
+                Ok(buffer.len())
+            }
+        }
+        let error = Objects::new(std::io::BufReader::new(Endless(0))).next().unwrap_err();
+        assert!(error.to_string().contains("line 1 is larger"), "{error}");
+    }
+
+    proptest! {
+        #[test]
+        fn loses_nothing_but_blank_lines(text in "[\\[\\]{}\" a\\n]{0,80}") {
+            let found = all(text.as_bytes()).unwrap();
+            let solid = |text: &str| text.split_whitespace().collect::<String>();
+            let together: String = found.iter().map(|(_, text)| text.as_str()).collect();
+            prop_assert_eq!(solid(&together), solid(&text));
+            prop_assert!(found.windows(2).all(|pair| pair[0].0 < pair[1].0));
+        }
+    }
+}
