@@ -33,7 +33,7 @@ pub struct GlobalArgs {
         value_name = "FORMAT",
         value_enum,
         hide_possible_values = true,
-        long_help = "What to print: json (the provider's response as it came), token, header (an HTTP header), env (a shell assignment) or none"
+        long_help = "What to print: json (the provider's response as it came), token, header (an HTTP header), env (a shell assignment), prometheus (status) or none"
     )]
     pub output: Option<Format>,
     /// Print nothing but errors, and what the command is for
