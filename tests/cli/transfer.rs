@@ -218,6 +218,9 @@ fn refuses_everything_where_anything_is_refused() {
     }
     let many = (0..30).map(|_| "[]\n").collect::<String>();
     import(&env, &[], &many).code(2).stderr_has("line 10: ").stderr_lacks("line 11: ").stderr_has("and 20 more");
+    let twice = |name: &str| format!("{}\n", record(name, BASE, DAY, 29 * DAY));
+    let lines: String = ["square/x", "square/y", "square/x", "square/y"].map(twice).concat();
+    import(&env, &[], &lines).code(2).stderr_has("line 3: it has the key of line 1; line 4: it has the key of line 2");
     for nothing in ["", "\n \n"] {
         import(&env, &[], nothing).code(2).stderr_has("there is no token on stdin");
     }
@@ -315,4 +318,18 @@ fn still_brings_back_a_rescue_file() {
         .code(0)
         .stdout_is("{\n  \"imported\": 1\n}\n");
     assert!(!rescue.exists());
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error_of_an_export_and_a_full_disk_is() {
+    let (env, _) = filled();
+    for n in 0..200 {
+        let key = format!("square/p{n}");
+        env.write_token(&key, &json!({"access_token": "x", "long": "y".repeat(2000)}));
+    }
+    let tokman = env!("CARGO_BIN_EXE_tokman");
+    let script = "{ \"$0\" export; echo $? >&2; } | head -c 1";
+    env.program("sh", &["-c", script, tokman]).run().code(0).stderr_is("0\n");
+    let full = env.program("sh", &["-c", "exec \"$0\" export >/dev/full", tokman]).run();
+    full.code(1).stderr_has("cannot write to stdout");
 }

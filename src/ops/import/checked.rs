@@ -68,10 +68,11 @@ impl Checked {
     /// Whether everything can be stored.
     pub(super) fn judge(&mut self) -> Result<(), Error> {
         self.seen.sort_unstable();
-        let twice: Vec<_> =
-            self.seen.windows(2).filter(|pair| pair[0].0 == pair[1].0).map(|pair| (pair[0].1, pair[1].1)).collect();
+        let mut twice: Vec<_> =
+            self.seen.windows(2).filter(|pair| pair[0].0 == pair[1].0).map(|pair| (pair[1].1, pair[0].1)).collect();
+        twice.sort_unstable();
         self.seen = Vec::new();
-        for (first, second) in twice {
+        for (second, first) in twice {
             self.refuse(second, &format!("it has the key of line {first}"));
         }
         if self.refused > 0 {
