@@ -333,3 +333,19 @@ fn a_reader_that_goes_away_is_no_error_of_an_export_and_a_full_disk_is() {
     let full = env.program("sh", &["-c", "exec \"$0\" export >/dev/full", tokman]).run();
     full.code(1).stderr_has("cannot write to stdout");
 }
+
+#[test]
+fn keeps_a_large_input_out_of_memory_and_needs_a_place_for_it() {
+    let mut env = TestEnv::new();
+    let large = |n: usize| json!({"access_token": canary("access"), "provider": "square", "profile": format!("p{n}"), "long": "x".repeat(3 << 20)});
+    let lines = (0..4).map(large).map(|one| one.to_string()).collect::<Vec<_>>().join("\n");
+    env.set("TMPDIR", env.home().join("none"));
+    import(&env, &[], &lines).code(8).stdout_is("").stderr_has("cannot keep the input in ");
+    assert_eq!(stored(&env), 0);
+    let place = env.home().join("tmp");
+    crate::support::env::make_directories(&place);
+    env.set("TMPDIR", &place);
+    import(&env, &[], &lines).code(0).stdout_is("4\n").stderr_is("");
+    assert_eq!(env.read_token("square/p3")["long"].as_str().map(str::len), Some(3 << 20));
+    assert_eq!(fs::read_dir(&place).expect("a directory").count(), 0);
+}
