@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use anstream::ColorChoice;
 
-use crate::config::{KEYRING_ENTRY, Options, ProviderKind, Settings, StoreUrl};
+use crate::config::{KEYRING_ENTRY, Options, Origin, ProviderKind, Settings, StoreUrl};
 use crate::exit::Usage;
 use crate::flags::{ApplicationArgs, ColorWhen, GlobalArgs, PrintedArgs};
 use crate::model::{Clock, Key, SystemClock};
 use crate::net::Client;
 use crate::ops::history::History;
 use crate::ops::signals::ProcessSignals;
-use crate::ops::{Broker, Error, Hooks, Issuer, Outcome, stored_names};
+use crate::ops::{Broker, Error, Hooks, Issuer, Outcome, Selection, stored_names};
 use crate::output::response::{self, Form, Format, Json};
 use crate::output::{OutputError, Printer, github};
 use crate::provider::pkce;
@@ -84,6 +84,24 @@ impl Context {
             let _ = self.key.set(key.clone());
         }
         Ok(key)
+    }
+
+    /// Which of the stored keys the command is about. A provider that the config file names for want of another hides
+    /// the other providers' only where a profile is named as well.
+    ///
+    /// # Errors
+    /// An unknown provider, a profile that only an answer names.
+    pub fn selection(&self, settings: &Settings) -> anyhow::Result<Selection> {
+        let profile = (settings.profile.origin != Origin::Default).then(|| settings.profile.value.clone());
+        let named = settings
+            .provider
+            .as_ref()
+            .filter(|provider| profile.is_some() || matches!(provider.origin, Origin::Option(_) | Origin::Env(_)));
+        if named.is_some() {
+            // An unknown provider is an error, not an empty list.
+            settings.provider(&settings.key()?.provider)?;
+        }
+        Ok(Selection { provider: named.map(|provider| provider.value.clone()), profile })
     }
 
     /// The key that the command is about, if it was known before it failed.

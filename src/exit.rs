@@ -209,6 +209,14 @@ fn hint_of(error: &Error, key: Option<&Key>) -> Option<String> {
         Error::LoginTimedOut { provider, redirect_uri } => Some(format!(
             "providers match redirect addresses exactly: register {redirect_uri} with {provider}, or give the registered one with --redirect-uri"
         )),
+        Error::Import(_) => Some(
+            "one JSON object on each line ('jq -c .' makes them so), or a single one; see 'tokman import --help'"
+                .to_owned(),
+        ),
+        Error::Stopped { why, .. } => Some(format!(
+            "mend it, then run it again with --replace: those that are stored are stored once more{}",
+            hint_of(why, key).map(|hint| format!(" ({hint})")).unwrap_or_default()
+        )),
         Error::Login(_) => key.map(|key| format!("begin again: tokman obtain {} --no-browser", options(key))),
         Error::Provider(_) | Error::Lost { .. } | Error::Rescue(_) | Error::System(_) => None,
     }

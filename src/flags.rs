@@ -39,7 +39,7 @@ pub struct GlobalArgs {
         value_name = "FORMAT",
         value_enum,
         hide_possible_values = true,
-        long_help = "What to print: json (the provider's response as it came), token, header (an HTTP header), env (a shell assignment), github (masks it, and an output of the step) or none"
+        long_help = "What to print: json (the provider's response as it came), token, header (an HTTP header), env (a shell assignment), github (masks it, and an output of the step), prometheus (status) or none"
     )]
     pub output: Option<Format>,
     /// Print nothing but errors, and what the command is for

@@ -1,6 +1,8 @@
 //! Private and durable files: what is made here is readable by its owner only, from the first instant, and is on the
 //! disk when the call returns. What others could have written or can read is refused.
 
+mod temporary;
+
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
@@ -8,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 use thiserror::Error;
+
+pub use temporary::{Replacement, spool};
 
 /// A file or directory that could not be used, always with its path.
 #[derive(Debug, Error)]

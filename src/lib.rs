@@ -61,6 +61,7 @@ pub fn run() -> ExitCode {
     }
     let cli = match Cli::read(&args) {
         Ok(cli) => cli,
+        Err(error) if error.use_stderr() && watches(&args) => return cannot_watch(&error),
         Err(error) => return refuse(&error, wants_json(&args)),
     };
     let format = log_format(&cli.global);
@@ -101,15 +102,50 @@ fn harden() {
     }
 }
 
+/// Whether a command line that cannot be parsed is one of `check`, whose errors have a form of their own: whether that
+/// is its first word that is neither an option nor the value of one.
+fn watches(args: &[OsString]) -> bool {
+    let command = Cli::command();
+    let takes = |is: &dyn Fn(&clap::Arg) -> bool| {
+        command.get_arguments().any(|option| is(option) && option.get_action().takes_values())
+    };
+    let mut words = args.iter().skip(1).map(|word| word.to_string_lossy());
+    while let Some(word) = words.next() {
+        let value_follows = if let Some(long) = word.strip_prefix("--") {
+            takes(&|option| option.get_long() == Some(long))
+        } else if let Some(shorts) = word.strip_prefix('-') {
+            // What stands after the first that takes a value is that value.
+            let at = shorts.chars().position(|short| takes(&|option| option.get_short() == Some(short)));
+            at.is_some_and(|at| at + 1 == shorts.chars().count())
+        } else {
+            return word == "check";
+        };
+        if value_follows {
+            words.next();
+        }
+    }
+    false
+}
+
+/// Says to a watcher what clap has to say.
+fn cannot_watch(error: &clap::Error) -> ExitCode {
+    let printer = output::Printer::new(false, anstream::ColorChoice::Never, false);
+    commands::check::unknown(&printer, &message_of(error), false)
+        .unwrap_or(ExitCode::from(ops::survey::Level::Unknown as u8))
+}
+
+/// What clap has to say, on one line.
+fn message_of(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    // What is missing stands in lines of its own.
+    let message: Vec<&str> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
+    message.join(" ").trim_start_matches("error: ").to_owned()
+}
+
 /// Prints what clap has to say: help and version on stdout, a refusal on stderr.
 fn refuse(error: &clap::Error, json: bool) -> ExitCode {
     if json && error.use_stderr() {
-        let text = error.render().to_string();
-        // What is missing stands in lines of its own.
-        let message: Vec<&str> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
-        let message = message.join(" ");
-        let message = message.trim_start_matches("error: ");
-        let usage = exit::Usage::new(message).hint("tokman --help");
+        let usage = exit::Usage::new(message_of(error)).hint("tokman --help");
         let printer = output::Printer::new(false, anstream::ColorChoice::Never, true);
         return ExitCode::from(exit::report(&usage.into(), None, LogFormat::Json, &printer) as u8);
     }
@@ -150,5 +186,29 @@ fn log_level(global: &GlobalArgs) -> LevelFilter {
             .map_or(LevelFilter::Warn, |level| level.max(LevelFilter::Warn)),
         1 => LevelFilter::Info,
         _ => LevelFilter::Debug,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn knows_a_watcher_by_its_first_word() {
+        for (line, expected) in [
+            ("check --x", true),
+            ("--x check", true),
+            ("-qp square -o xml --store file check", true),
+            ("-psquare --store=file check", true),
+            ("-p check token", false),
+            ("token check", false),
+            ("token -n check", false),
+            ("--profile check", false),
+            ("", false),
+        ] {
+            let args: Vec<OsString> =
+                ["tokman"].into_iter().chain(line.split_whitespace()).map(OsString::from).collect();
+            assert_eq!(watches(&args), expected, "{line}");
+        }
     }
 }

@@ -1,13 +1,16 @@
 //! The verbs: one file each, and the one match that finds them.
 
+pub mod check;
 pub mod completions;
 pub mod config;
 pub mod doctor;
 pub mod emulator;
 pub mod exec;
+pub mod export;
 pub mod help;
 pub mod history;
 pub mod import;
+pub mod key;
 pub mod man;
 pub mod obtain;
 pub mod refresh;
@@ -54,11 +57,22 @@ pub enum Command {
     /// Shows what is stored, its age, its end and its health
     #[command(visible_alias = "list")]
     Status(status::StatusArgs),
-    /// Brings back a record that could not be stored
+    /// Checks the stored tokens for monitoring: one line, and a plugin's exit code
     ///
-    /// When a provider's answer cannot be stored, tokman puts it into a private file elsewhere, names that file and exits
-    /// with 10. This stores it and removes the file.
+    /// OK (exit 0), WARNING (1), CRITICAL (2) or UNKNOWN (3) with performance data, as Nagios, Icinga and their like read it. A token that
+    /// needs a login and a record that cannot be read are CRITICAL; nothing stored, and whatever keeps tokman from
+    /// looking, is UNKNOWN.
+    Check(check::CheckArgs),
+    /// Stores tokens obtained elsewhere: JSON or NDJSON on stdin
+    ///
+    /// Each line is a token as 'export' prints it, or a provider's response with members 'provider' and 'profile'; a single
+    /// one takes its key from -p and -n. All are checked before the first is stored. With --rescue it brings back the
+    /// record that an earlier run could not store: that run ended with 10 and named the file.
     Import(import::ImportArgs),
+    /// Prints stored tokens as NDJSON, refresh tokens included
+    ///
+    /// Sealed ones are opened: whoever has the output has the grants.
+    Export(export::ExportArgs),
     /// Forgets a key locally; says what stays valid at the provider
     Remove(remove::RemoveArgs),
     /// Shows where settings are, what they are, and a template for them
@@ -69,6 +83,8 @@ pub enum Command {
     ///
     /// Ends with 0 where nothing is broken, else with the exit code that the worst trouble would give.
     Doctor(doctor::DoctorArgs),
+    /// Makes keys that seal stored tokens at rest, and seals what is stored anew
+    Key(key::KeyArgs),
     /// Runs a local Square, Wix and OAuth 2.0 provider for trials and tests
     ///
     /// Serves their OAuth endpoints on 127.0.0.1, with their strictness and their error bodies, for one invented
@@ -96,11 +112,14 @@ pub fn run(context: &Context, command: Command) -> anyhow::Result<ExitCode> {
         Command::Token(args) => token::run(context, &args),
         Command::Exec(args) => exec::run(context, &args),
         Command::Status(args) => status::run(context, &args),
+        Command::Check(args) => check::run(context, &args),
         Command::Import(args) => import::run(context, &args),
+        Command::Export(args) => export::run(context, &args),
         Command::Remove(args) => remove::run(context, &args),
         Command::Config(args) => config::run(context, &args),
         Command::History(args) => history::run(context, &args),
         Command::Doctor(args) => doctor::run(context, &args),
+        Command::Key(args) => key::run(context, &args),
         Command::Emulator(args) => emulator::run(context, &args),
         Command::Completions(args) => completions::run(context, &args),
         Command::Man(args) => man::run(context, &args),

@@ -113,6 +113,12 @@ impl Response {
     pub fn to_pretty(&self) -> String {
         pretty(&self.0)
     }
+
+    /// The same on one line, for programs.
+    #[must_use]
+    pub fn to_line(&self) -> String {
+        serde_json::to_string(&self.0).unwrap_or_default()
+    }
 }
 
 /// Writes any value as [`Response::to_pretty`] does.

@@ -177,6 +177,20 @@ pub enum Error {
     /// A rescue file that does not fit: none there, or something better is stored.
     #[error("{0}")]
     Rescue(String),
+    /// Tokens that cannot be imported; none was.
+    #[error("nothing was imported: {0}")]
+    Import(String),
+    /// Of the tokens that were to be stored, the first ones are.
+    #[error("{done} of {of} tokens are stored, the rest is not: {why}")]
+    Stopped {
+        /// How many are.
+        done: u64,
+        /// How many there were.
+        of: u64,
+        /// Why the next one is not.
+        #[source]
+        why: Box<Error>,
+    },
     /// The system refused something that always works.
     #[error("{0}")]
     System(String),
@@ -198,7 +212,8 @@ impl Error {
             Error::NotSaved { .. } | Error::Lost { .. } | Error::OtherAccount { .. } | Error::NoAccount { .. } => {
                 Code::NotSaved
             }
-            Error::Login(_) | Error::Rescue(_) => Code::Usage,
+            Error::Login(_) | Error::Rescue(_) | Error::Import(_) => Code::Usage,
+            Error::Stopped { why, .. } => why.code(),
             Error::System(_) => Code::Internal,
         }
     }

@@ -157,7 +157,7 @@ impl Broker {
         result
     }
 
-    fn hold_signals(&self) -> Result<Box<dyn signals::Held>, Error> {
+    pub(super) fn hold_signals(&self) -> Result<Box<dyn signals::Held>, Error> {
         self.signals.hold().map_err(|error| Error::System(format!("cannot hold signals: {error}")))
     }
 

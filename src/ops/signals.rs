@@ -43,7 +43,12 @@ pub trait Signals: Debug + Send + Sync {
 }
 
 /// A hold on signals: they are honoured when it is dropped.
-pub trait Held: Debug + Send {}
+pub trait Held: Debug + Send {
+    /// Whether one came that will be honoured then.
+    fn was_signalled(&self) -> bool {
+        false
+    }
+}
 
 /// The signals of this process: SIGTERM, SIGINT and SIGHUP.
 #[derive(Debug, Clone, Copy, Default)]
@@ -61,7 +66,11 @@ impl Signals for ProcessSignals {
 #[derive(Debug)]
 struct Hold(&'static Handlers);
 
-impl Held for Hold {}
+impl Held for Hold {
+    fn was_signalled(&self) -> bool {
+        self.0.held.load(Ordering::SeqCst) != 0
+    }
+}
 
 impl Drop for Hold {
     fn drop(&mut self) {

@@ -2,7 +2,9 @@
 
 pub mod github;
 pub mod log;
+pub mod prometheus;
 pub mod response;
+pub mod stream;
 pub mod table;
 
 use std::io::{self, Write as _};
@@ -10,6 +12,8 @@ use std::io::{self, Write as _};
 use anstream::{AutoStream, ColorChoice};
 use serde_json::json;
 use thiserror::Error;
+
+pub use stream::Stream;
 
 use crate::fsutil::FsError;
 
@@ -52,7 +56,7 @@ impl Printer {
     /// # Errors
     /// Where stdout takes nothing more; a closed pipe is no error.
     pub fn fragment(&self, text: &str) -> Result<(), OutputError> {
-        if self.quiet { Ok(()) } else { self.write(text, "") }
+        if self.quiet { Ok(()) } else { self.write(text, "").map(drop) }
     }
 
     /// Prints what the command is for, with a line break, also when quiet.
@@ -60,16 +64,30 @@ impl Printer {
     /// # Errors
     /// Where stdout takes nothing more; a closed pipe is no error.
     pub fn essential(&self, text: &str) -> Result<(), OutputError> {
-        self.write(text, "\n")
+        self.write(text, "\n").map(drop)
     }
 
-    fn write(self, text: &str, end: &str) -> Result<(), OutputError> {
+    /// Much of what `--quiet` silences, a little at a time.
+    #[must_use]
+    pub fn stream(&self) -> Stream {
+        Stream::new(*self, self.quiet)
+    }
+
+    /// Much of what the command is for, a little at a time, also when quiet.
+    #[must_use]
+    pub fn essential_stream(&self) -> Stream {
+        Stream::new(*self, false)
+    }
+
+    /// Writes; `false` where nobody reads on.
+    fn write(self, text: &str, end: &str) -> Result<bool, OutputError> {
         let mut out = AutoStream::new(io::stdout().lock(), self.color);
         let written =
             out.write_all(text.as_bytes()).and_then(|()| out.write_all(end.as_bytes())).and_then(|()| out.flush());
         match written {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(OutputError::Stdout(error)),
-            _ => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+            Err(error) => Err(OutputError::Stdout(error)),
+            Ok(()) => Ok(true),
         }
     }
 

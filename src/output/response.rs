@@ -21,6 +21,8 @@ pub enum Format {
     Env,
     /// GitHub Actions: masks the token in the log and makes it the step's output access_token
     Github,
+    /// Metrics for Prometheus
+    Prometheus,
     /// Nothing
     None,
 }
@@ -112,7 +114,7 @@ pub fn render(kind: ProviderKind, outcome: &Outcome, form: Form) -> Result<Optio
     let token = &outcome.record.token;
     let access = access(outcome)?;
     Ok(match (form.format, form.json) {
-        (Format::None, _) => None,
+        (Format::Prometheus | Format::None, _) => None,
         (Format::Token, _) => Some(access.to_owned()),
         (Format::Header, _) => Some(match kind {
             // Wix takes the token as it is (developer documentation, "REST API authentication").

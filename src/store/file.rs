@@ -75,6 +75,11 @@ impl FileStore {
         self.dir(&key.provider).join(format!(".{}.inflight", key.profile))
     }
 
+    /// Where a record is written that takes another's place while a mark is to stay.
+    fn rewritten(&self, key: &Key) -> PathBuf {
+        self.dir(&key.provider).join(format!(".{}.rewritten", key.profile))
+    }
+
     fn read(&self, key: &Key) -> Result<Option<Record>, StoreError> {
         let Some((bytes, path, written)) = self.load(key)? else {
             return Ok(None);
@@ -121,12 +126,14 @@ impl TokenStore for FileStore {
     }
 
     async fn list(&self, provider: Option<&ProviderName>) -> Result<Box<dyn Listing>, StoreError> {
-        let mut providers = match provider {
-            Some(provider) => vec![provider.clone()],
-            None => names(&self.root)?.iter().filter_map(|name| name.parse().ok()).collect(),
-        };
+        let mut providers = Vec::new();
+        match provider {
+            Some(provider) => providers.push(provider.clone()),
+            None => for_each_name(&self.root, |name| providers.extend(name.parse().ok()))?,
+        }
         providers.sort_unstable_by(|a: &ProviderName, b| b.cmp(a));
-        Ok(Box::new(FileListing { store: self.clone(), providers, profiles: Vec::new() }))
+        let (profiles, in_doubt) = (Vec::new().into_iter(), Vec::new());
+        Ok(Box::new(FileListing { store: self.clone(), providers, provider: None, profiles, in_doubt }))
     }
 
     async fn get(&self, key: &Key) -> Result<Option<Record>, StoreError> {
@@ -214,57 +221,70 @@ fn refuse_network_file_system(_dir: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The names in a directory; none where there is no directory.
-fn names(dir: &Path) -> Result<Vec<String>, StoreError> {
+/// Calls `take` with each name in a directory; none where there is no directory.
+fn for_each_name(dir: &Path, mut take: impl FnMut(&str)) -> Result<(), StoreError> {
     let entries = match std::fs::read_dir(dir) {
         Ok(entries) => entries,
-        Err(error) if fsutil::is_absent(&error) => return Ok(Vec::new()),
+        Err(error) if fsutil::is_absent(&error) => return Ok(()),
         Err(error) => return Err(FsError::io("list", dir)(error).into()),
     };
-    let mut names = Vec::new();
     for entry in entries {
-        let entry = entry.map_err(FsError::io("list", dir))?;
-        names.extend(entry.file_name().into_string().ok());
+        if let Some(name) = entry.map_err(FsError::io("list", dir))?.file_name().to_str() {
+            take(name);
+        }
     }
-    Ok(names)
+    Ok(())
 }
 
-/// Walks the providers, holding the names of one provider's profiles at a time.
+/// Walks the providers. Of the keys it holds no more than the names of one provider's profiles: they have to be put in
+/// order.
 struct FileListing {
     store: FileStore,
     /// Those still to come, the next one last.
     providers: Vec<ProviderName>,
-    /// Those of the present provider still to come, the next one last, each with whether it is in doubt.
-    profiles: Vec<(Key, bool)>,
+    /// The present one; absent before the first.
+    provider: Option<ProviderName>,
+    /// The profiles of the present provider that are still to come.
+    profiles: std::vec::IntoIter<Box<str>>,
+    /// Those of the present provider that are in doubt, in order.
+    in_doubt: Vec<Box<str>>,
+}
+
+impl FileListing {
+    /// Reads the names of a provider's profiles.
+    fn enter(&mut self, provider: ProviderName) -> Result<(), StoreError> {
+        let (mut profiles, mut in_doubt): (Vec<Box<str>>, Vec<Box<str>>) = (Vec::new(), Vec::new());
+        for_each_name(&self.store.dir(&provider), |name| {
+            if let Some(profile) = name.strip_prefix('.').and_then(|name| name.strip_suffix(".inflight")) {
+                in_doubt.push(profile.into());
+            // A record that was set aside is listed too, once: reading it says where it is.
+            } else if let Some(profile) = name.strip_suffix(".json").or_else(|| name.strip_suffix(".json.damaged")) {
+                profiles.push(profile.into());
+            }
+        })?;
+        profiles.sort_unstable();
+        profiles.dedup();
+        in_doubt.sort_unstable();
+        (self.provider, self.profiles, self.in_doubt) = (Some(provider), profiles.into_iter(), in_doubt);
+        Ok(())
+    }
 }
 
 #[async_trait]
 impl Listing for FileListing {
     async fn next(&mut self) -> Result<Option<Listed>, StoreError> {
         loop {
-            if let Some((key, in_doubt)) = self.profiles.pop() {
-                // One that is gone was removed since its name was read.
-                if let Some(summary) = self.store.glance(&key).transpose() {
-                    return Ok(Some(Listed { key, summary, in_doubt }));
-                }
-            } else if let Some(provider) = self.providers.pop() {
-                let names = names(&self.store.dir(&provider))?;
-                let in_doubt: std::collections::HashSet<&str> =
-                    names.iter().filter_map(|name| name.strip_prefix('.')?.strip_suffix(".inflight")).collect();
-                let stored = names.iter().filter_map(|name| name.strip_suffix(".json"));
-                // A record that was set aside is listed too, once: reading it says where it is.
-                let aside = names.iter().filter_map(|name| name.strip_suffix(".json.damaged"));
-                let profiles: std::collections::BTreeSet<&str> = stored.chain(aside).collect();
-                self.profiles = profiles
-                    .into_iter()
-                    .filter_map(|name| {
-                        let key = Key { provider: provider.clone(), profile: name.parse().ok()? };
-                        Some((key, in_doubt.contains(name)))
-                    })
-                    .collect();
-                self.profiles.reverse();
-            } else {
-                return Ok(None);
+            let Some(name) = self.profiles.next() else {
+                let Some(provider) = self.providers.pop() else { return Ok(None) };
+                self.enter(provider)?;
+                continue;
+            };
+            let Some((provider, profile)) = self.provider.clone().zip(name.parse().ok()) else { continue };
+            let key = Key { provider, profile };
+            // One that is gone was removed since its name was read.
+            if let Some(summary) = self.store.glance(&key).transpose() {
+                let in_doubt = self.in_doubt.binary_search(&name).is_ok();
+                return Ok(Some(Listed { key, summary, in_doubt }));
             }
         }
     }
@@ -359,6 +379,19 @@ impl Lease for FileLease {
         Ok(fsutil::publish(&self.pending, &path)?)
     }
 
+    async fn rewrite(&mut self, record: &Record) -> Result<(), StoreError> {
+        let bytes = record.to_json(&self.key, &self.store.sealer)?;
+        // A file of its own: the mark lies where an answer is written.
+        let path = self.store.rewritten(&self.key);
+        fsutil::remove(&path, false)?;
+        fsutil::create_private(&path, bytes.as_bytes(), true)?;
+        let published = fsutil::publish(&path, &self.store.path(&self.key));
+        if published.is_err() {
+            fsutil::remove(&path, false)?;
+        }
+        Ok(published?)
+    }
+
     async fn release(&mut self, _reservation: Reservation) -> Result<(), StoreError> {
         self.reserved = None;
         fsutil::remove(&self.pending, true)?;
@@ -367,6 +400,7 @@ impl Lease for FileLease {
 
     async fn remove(&mut self) -> Result<bool, StoreError> {
         fsutil::remove(&self.pending, false)?;
+        fsutil::remove(&self.store.rewritten(&self.key), false)?;
         let path = self.store.path(&self.key);
         let aside = fsutil::remove(&path.with_file_name(FileStore::aside(&self.key)), true)?;
         Ok(fsutil::remove(&path, true)? || aside)
@@ -397,6 +431,7 @@ impl Lease for FileLease {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Secret;
     use std::os::unix::fs::PermissionsExt as _;
 
     fn key() -> Key {
@@ -416,6 +451,65 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = FileStore::new(dir.path().join("tokens"), Arc::default());
         (dir, store)
+    }
+
+    /// A lease that rewrites as a store does that has no other way.
+    #[derive(Debug)]
+    struct Plain(Box<dyn Lease>);
+
+    #[async_trait]
+    impl Lease for Plain {
+        async fn get(&mut self) -> Result<Option<Record>, StoreError> {
+            self.0.get().await
+        }
+        async fn in_flight(&mut self) -> Result<Option<InFlight>, StoreError> {
+            self.0.in_flight().await
+        }
+        async fn reserve(&mut self, mark: Option<&InFlight>) -> Result<Reservation, StoreError> {
+            self.0.reserve(mark).await
+        }
+        async fn put(&mut self, reservation: Reservation, record: &Record) -> Result<(), StoreError> {
+            self.0.put(reservation, record).await
+        }
+        async fn release(&mut self, reservation: Reservation) -> Result<(), StoreError> {
+            self.0.release(reservation).await
+        }
+        async fn remove(&mut self) -> Result<bool, StoreError> {
+            self.0.remove().await
+        }
+        async fn last_failure(&mut self) -> Option<Failure> {
+            self.0.last_failure().await
+        }
+        async fn note(&mut self, failure: Option<&Failure>) {
+            self.0.note(failure).await;
+        }
+        async fn end(self: Box<Self>) {
+            self.0.end().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_mark_outlives_a_record_that_is_rewritten() {
+        for plain in [false, true] {
+            let (_dir, store) = store();
+            for marked in [false, true] {
+                let mut held = lease(&store).await;
+                if marked {
+                    let _left = held.reserve(Some(&mark())).await.unwrap();
+                }
+                held.end().await;
+                let mut held = lease(&store).await;
+                if plain {
+                    held = Box::new(Plain(held));
+                }
+                held.rewrite(&record("new")).await.unwrap();
+                assert_eq!(held.in_flight().await.unwrap(), marked.then(mark));
+                assert_eq!(held.get().await.unwrap().unwrap().token.access, Secret::new("new"));
+                held.end().await;
+            }
+            let names = std::fs::read_dir(store.dir(&key().provider)).unwrap().count();
+            assert_eq!(names, 3, "record, lock and mark");
+        }
     }
 
     fn mark() -> InFlight {

@@ -187,6 +187,19 @@ pub trait Lease: Debug + Send {
     /// Stores a record, durable on return, and clears the mark.
     async fn put(&mut self, reservation: Reservation, record: &Record) -> Result<(), StoreError>;
 
+    /// Stores a record with the same token as the one that is there, durable on return. A mark stays: what is in doubt
+    /// is so still.
+    async fn rewrite(&mut self, record: &Record) -> Result<(), StoreError> {
+        let mark = self.in_flight().await?;
+        let reservation = self.reserve(mark.as_ref()).await?;
+        self.put(reservation, record).await?;
+        if mark.is_some() {
+            // Neither put nor released, it stays.
+            let _mark = self.reserve(mark.as_ref()).await?;
+        }
+        Ok(())
+    }
+
     /// Gives the room back and clears the mark: there is nothing to store.
     async fn release(&mut self, reservation: Reservation) -> Result<(), StoreError>;
 

@@ -94,7 +94,7 @@ struct Meta {
 /// As much of a record as a listing reads.
 #[derive(Deserialize)]
 struct Glance {
-    tokman: Option<Value>,
+    tokman: Option<Meta>,
     access_token: Option<IgnoredAny>,
     refresh_token: Option<IgnoredAny>,
     sealed: Option<IgnoredAny>,
@@ -112,6 +112,20 @@ impl Record {
     /// # Errors
     /// [`StoreError::Sealed`] where the sealing key cannot be had.
     pub fn to_json(&self, key: &Key, sealer: &Sealer) -> Result<Zeroizing<String>, StoreError> {
+        let mut text = self.to_response(key, sealer)?.to_pretty();
+        text.push('\n');
+        Ok(Zeroizing::new(text))
+    }
+
+    /// The record on one line, opened: its secrets are in it as they are.
+    ///
+    /// # Errors
+    /// None but those of [`Record::to_json`], which needs no sealing key here.
+    pub fn to_line(&self, key: &Key) -> Result<Zeroizing<String>, StoreError> {
+        Ok(Zeroizing::new(self.to_response(key, &Sealer::default())?.to_line()))
+    }
+
+    fn to_response(&self, key: &Key, sealer: &Sealer) -> Result<Response, StoreError> {
         let token = &self.token;
         let mut flat = token.response.clone();
         flat.set("access_token", Value::from(token.access.expose()));
@@ -131,9 +145,7 @@ impl Record {
             meta.has_refresh_token = token.refresh.is_some();
         }
         flat.set(MEMBER, serde_json::to_value(meta).unwrap_or_default());
-        let mut text = flat.to_pretty();
-        text.push('\n');
-        Ok(Zeroizing::new(text))
+        Ok(flat)
     }
 
     fn meta(&self, key: &Key) -> Meta {
@@ -222,7 +234,7 @@ impl Record {
     pub fn glance(bytes: &[u8], key: &Key, path: &Path, written: Option<Timestamp>) -> Result<Summary, StoreError> {
         match serde_json::from_slice::<Glance>(bytes) {
             Ok(Glance { tokman: Some(meta), access_token, refresh_token, sealed }) => {
-                let meta = Meta::parse(meta, key, path)?;
+                let meta = meta.check(key, path)?;
                 let has_token = if meta.sealed_with.is_some() { sealed.is_some() } else { access_token.is_some() };
                 if !has_token {
                     let why = "it has no access_token".to_owned();
@@ -307,6 +319,16 @@ impl Meta {
         }
         let meta: Self = serde_json::from_value(value)
             .map_err(|_| damaged(format!("its member '{MEMBER}' is not what tokman writes")))?;
+        meta.check(key, path)
+    }
+
+    /// Whether it is one that this tokman reads, and of this key.
+    fn check(self, key: &Key, path: &Path) -> Result<Self, StoreError> {
+        let damaged = |why: String| StoreError::Damaged { path: path.to_owned(), why };
+        let meta = self;
+        if meta.version > VERSION {
+            return Err(StoreError::Newer { path: path.to_owned(), version: meta.version });
+        }
         if (meta.provider.as_str(), meta.profile.as_str()) != (key.provider.as_str(), key.profile.as_str()) {
             return Err(damaged(format!(
                 "it is the record of {}",

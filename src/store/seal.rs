@@ -16,7 +16,7 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use crate::config::SecretSource;
+use crate::config::{ConfigError, SecretSource};
 use crate::fsutil::{self, FsError};
 use crate::keyring;
 use crate::model::{Key, Secret};
@@ -62,6 +62,18 @@ pub enum SealError {
     /// The system has no random bytes to give.
     #[error("the system has no random bytes to give")]
     NoRandomness,
+}
+
+impl SealError {
+    /// The same as an error of the settings, where no record is concerned.
+    #[must_use]
+    pub fn to_config(self) -> ConfigError {
+        let why = match self {
+            Self::Unusable(why) => why,
+            other => other.to_string(),
+        };
+        ConfigError::Secret { what: NAME.to_owned(), why }
+    }
 }
 
 /// One sealing key. Its `Debug` shows the id only.
@@ -314,7 +326,7 @@ mod tests {
         assert_eq!(Sealer::default().seal(&key("wix/a"), 1, b"text").unwrap(), None);
         for text in ["", "password", "tokman-key-1-", "tokman-key-1-AAAA", "tokman-key-1-%%%%"] {
             let error = sealer(&[&Secret::new(text)]).seal(&key("wix/a"), 1, b"text").unwrap_err();
-            assert!(matches!(error, SealError::Unusable(_)), "{error}");
+            assert!(matches!(error, SealError::Unusable(_) | SealError::Absent(_)), "{error}");
         }
     }
 }

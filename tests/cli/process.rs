@@ -10,7 +10,7 @@ use crate::support::machine::skip;
 use crate::support::{Answer, Server, Stored, TestEnv, canary};
 
 /// Every verb that can run to an end by itself here, each with what would make it print.
-const VERBS: [&[&str]; 18] = [
+const VERBS: [&[&str]; 21] = [
     &["--help"],
     &["--version"],
     &["token", "-p", "square"],
@@ -18,6 +18,9 @@ const VERBS: [&[&str]; 18] = [
     &["renew", "-p", "square"],
     &["status"],
     &["status", "-o", "json"],
+    &["status", "-o", "prometheus"],
+    &["check"],
+    &["key", "new"],
     &["config", "path"],
     &["config", "init"],
     &["config", "show"],

@@ -240,3 +240,144 @@ fn says_that_a_full_disk_took_nothing() {
         run.code(1).stderr_has("error: cannot write to stdout").stderr_lacks("panicked");
     }
 }
+
+#[test]
+fn shows_only_the_states_that_are_asked_for() {
+    let env = TestEnv::new();
+    every_state(&env);
+    for args in [&["--only", "needs_login,expired"][..], &["--only", "expired", "--only", "needs_login"]] {
+        let run = env.tokman(&[&["status", "-o", "json"], args].concat());
+        assert_eq!(states(&run.code(0).json()), [("square/c-expired", "expired"), ("square/d-dead", "needs_login")]);
+        let run = env.tokman(&[&["status"], args].concat());
+        assert_eq!(run.code(0).stdout.lines().count(), 3, "{run}");
+    }
+    env.tokman(&["status", "--only", "fresh", "-p", "wix"]).code(0).stdout_has("wix/default");
+    env.tokman(&["status", "--only", "expired", "-p", "wix"]).code(0).stdout_is("").stderr_is("");
+    let wrong = env.tokman(&["status", "--only", "stale"]);
+    wrong.code(2).stderr_has("stale").stderr_has("fresh, expiring, expired, needs_login, in_doubt, unknown");
+}
+
+#[test]
+fn shows_more_keys_than_fit_on_a_page() {
+    let env = TestEnv::new();
+    for n in 0..1100 {
+        let key = if n == 3 { format!("square/{n:04}{}", "x".repeat(60)) } else { format!("square/{n:04}") };
+        env.write_token(&key, &json!({ "access_token": "x" }));
+    }
+    let run = env.tokman(&["status"]);
+    run.code(0).stderr_is("");
+    let lines: Vec<&str> = run.stdout.lines().collect();
+    assert_eq!(lines.len(), 1101);
+    let column = lines[0].find("STATE").expect("a column");
+    let state = |line: &str| line.chars().skip(column).take(7).collect::<String>();
+    assert!(lines[1..].iter().all(|line| state(line) == "unknown"), "the columns are not aligned");
+    assert_eq!(lines.iter().filter(|line| line.starts_with("KEY")).count(), 1);
+    let listed = env.tokman(&["status", "-o", "json"]).code(0).json();
+    let keys: Vec<&str> = states(&listed).into_iter().map(|(key, _)| key).collect();
+    assert!(keys.len() == 1100 && keys.is_sorted(), "{} keys", keys.len());
+}
+
+/// The samples of a text as the exposition format has it: `name`, labels, value. Fails for anything else.
+#[track_caller]
+fn samples(text: &str) -> Vec<(String, String, i64)> {
+    let (mut found, mut known, mut families) = (Vec::new(), "", Vec::new());
+    let mut lines = text.split_inclusive('\n');
+    while let Some(line) = lines.next() {
+        let line = line.strip_suffix('\n').expect("a line that ends");
+        if let Some(help) = line.strip_prefix("# HELP ") {
+            known = help.split_once(' ').expect("a text").0;
+            assert_eq!(lines.next(), Some(format!("# TYPE {known} gauge\n").as_str()), "{text}");
+            assert!(!families.contains(&known), "{known} comes twice: {text}");
+            families.push(known);
+            continue;
+        }
+        let (name, rest) = line.split_once('{').expect("labels");
+        assert_eq!(name, known, "a sample of another family: {text}");
+        let (labels, value) = rest.split_once("} ").expect("a value");
+        found.push((name.to_owned(), labels.to_owned(), value.parse().expect("a number")));
+    }
+    assert_eq!(families.len(), 4, "{text}");
+    found
+}
+
+#[test]
+fn is_metrics_for_prometheus() {
+    let env = TestEnv::new();
+    every_state(&env);
+    env.write(env.token_path("square/g-damaged"), "{");
+    let run = env.tokman(&["status", "-o", "prometheus"]);
+    run.code(8).stderr_has("g-damaged.json is damaged");
+    assert_eq!(run.stderr.matches("warning: ").count(), 1, "{run}");
+    let found = samples(&run.stdout);
+    let of = |name: &str| -> Vec<(&str, i64)> {
+        found.iter().filter(|one| one.0 == name).map(|one| (one.1.as_str(), one.2)).collect()
+    };
+    assert_eq!(of("tokman_token_expiry_timestamp_seconds").len(), 6, "{run}");
+    assert_eq!(of("tokman_token_refreshed_timestamp_seconds").len(), 7, "{run}");
+    let end: jiff::Timestamp =
+        env.read_token("wix/default")["tokman"]["expires_at"].as_str().and_then(|at| at.parse().ok()).expect("a time");
+    let labels = "provider=\"wix\",profile=\"default\"";
+    assert!(of("tokman_token_expiry_timestamp_seconds").contains(&(labels, end.as_second())), "{run}");
+    let ones = |name: &str| of(name).into_iter().filter(|one| one.1 == 1).map(|one| one.0).collect::<Vec<_>>();
+    assert_eq!(ones("tokman_token_needs_login"), ["provider=\"square\",profile=\"d-dead\""]);
+    assert_eq!(ones("tokman_token_unreadable"), ["provider=\"square\",profile=\"g-damaged\""]);
+    assert_eq!((of("tokman_token_needs_login").len(), of("tokman_token_unreadable").len()), (7, 8));
+    // Prometheus' own checker, where it is at hand.
+    let shell = "command -v promtool >/dev/null || exit 77; exec promtool check metrics";
+    let check = env.program("sh", &["-c", shell]).stdin(run.stdout.clone()).run();
+    if check.status == Some(77) {
+        crate::support::report::skipped("promtool", "it is not installed");
+    } else {
+        check.code(0).stdout_is("").stderr_is("");
+    }
+}
+
+#[test]
+fn writes_the_metrics_into_a_file_at_once() {
+    let env = TestEnv::new();
+    every_state(&env);
+    let dir = env.work().join("textfile");
+    crate::support::env::make_directories(&dir);
+    let file = dir.join("tokman.prom");
+    let path = file.to_str().expect("a path");
+    let write = ["status", "-o", "prometheus", "--write", path];
+    env.command(&write).after("umask 077").run().code(0).stdout_is("").stderr_is("");
+    let first = std::fs::read_to_string(&file).expect("a file");
+    assert_eq!(first, env.tokman(&["status", "-o", "prometheus"]).stdout);
+    samples(&first);
+    let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(&file).expect("a file")) & 0o777;
+    assert_eq!(mode, 0o644, "its reader is another user");
+    // A store that cannot be listed leaves the old file, and nothing beside it.
+    std::os::unix::fs::symlink("loop", env.config_dir().join("loop")).expect("a link");
+    let store = format!("file:{}", env.config_dir().join("loop").display());
+    env.tokman(&[&write[..], &["--store", &store]].concat()).code(8);
+    assert_eq!(std::fs::read_to_string(&file).expect("a file"), first);
+    assert_eq!(std::fs::read_dir(&dir).expect("a directory").count(), 1);
+    // A damaged record is no reason to leave the others out.
+    env.write(env.token_path("square/a-fresh"), "{");
+    env.tokman(&write).code(8);
+    assert!(
+        std::fs::read_to_string(&file)
+            .expect("a file")
+            .contains("unreadable{provider=\"square\",profile=\"a-fresh\"} 1")
+    );
+    let nowhere = env.work().join("none/tokman.prom").display().to_string();
+    env.tokman(&["status", "-o", "prometheus", "--write", &nowhere]).code(3).stderr_has("cannot replace");
+    env.tokman(&["status", "--write", path]).code(2).stderr_has("-o prometheus");
+    env.tokman(&["status", "-o", "prometheus", "--remote"]).code(2).stderr_has("--remote");
+}
+
+#[test]
+fn a_provider_that_stands_in_for_want_of_another_hides_nothing() {
+    let mut env = TestEnv::new();
+    every_state(&env);
+    env.write_config("[defaults]\nprovider = \"wix\"\n");
+    let count = |env: &TestEnv, args: &[&str]| {
+        states(&env.tokman(&[&["status", "-o", "json"], args].concat()).code(0).json()).len()
+    };
+    assert_eq!((count(&env, &[]), count(&env, &["-n", "default"]), count(&env, &["-p", "square"])), (7, 1, 6));
+    env.tokman(&["status", "-n", "nobody"]).code(4).stderr_has("wix/nobody");
+    env.tokman(&["check", "--warn-age", "1h", "--crit-age", "40d"]).code(2).stdout_has("of 7 tokens");
+    env.set("TOKMAN_PROVIDER", "wix");
+    assert_eq!(count(&env, &[]), 1);
+}

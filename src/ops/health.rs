@@ -1,0 +1,96 @@
+//! The health of a stored token in a word, for whoever shows it, counts it or watches it.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use thiserror::Error;
+
+use crate::model::Freshness;
+use crate::model::text::escape;
+use crate::store::{Listed, Summary};
+
+/// The health of a stored token. The words are public.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// More than the last tenth of its life is left.
+    Fresh,
+    /// It is in the last tenth of its life.
+    Expiring,
+    /// Its life is over; a refresh may bring the next.
+    Expired,
+    /// The provider called the grant dead.
+    NeedsLogin,
+    /// A process died while a request of it was under way.
+    InDoubt,
+    /// Nobody said when it ends, or its record cannot be read.
+    Unknown,
+}
+
+/// A word that is no state.
+#[derive(Debug, Error, PartialEq, Eq)]
+#[error("'{0}' is no state: {list}", list = State::ALL.map(State::as_str).join(", "))]
+pub struct StateError(String);
+
+impl State {
+    /// Every state, in the order in which they are counted.
+    pub const ALL: [Self; 6] =
+        [Self::Fresh, Self::Expiring, Self::Expired, Self::NeedsLogin, Self::InDoubt, Self::Unknown];
+
+    /// The word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Fresh => "fresh",
+            Self::Expiring => "expiring",
+            Self::Expired => "expired",
+            Self::NeedsLogin => "needs_login",
+            Self::InDoubt => "in_doubt",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// The state of one key of a listing at `now`.
+    #[must_use]
+    pub fn of(listed: &Listed, now: Timestamp) -> Self {
+        listed.summary.as_ref().map_or(Self::Unknown, |summary| Self::of_summary(summary, listed.in_doubt, now))
+    }
+
+    /// The last tenth of a life is `expiring`: any margin is cut to that.
+    fn of_summary(summary: &Summary, in_doubt: bool, now: Timestamp) -> Self {
+        if summary.needs_login.is_some() {
+            return Self::NeedsLogin;
+        }
+        if in_doubt {
+            return Self::InDoubt;
+        }
+        match summary.freshness(now, Duration::MAX) {
+            Freshness::Fresh => Self::Fresh,
+            Freshness::Expiring => Self::Expiring,
+            Freshness::Expired => Self::Expired,
+            Freshness::Unknown => Self::Unknown,
+        }
+    }
+}
+
+impl FromStr for State {
+    type Err = StateError;
+
+    fn from_str(text: &str) -> Result<Self, StateError> {
+        Self::ALL.into_iter().find(|state| state.as_str() == text).ok_or_else(|| StateError(escape(text, 40)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_back_every_word_and_lists_them_for_a_wrong_one() {
+        for state in State::ALL {
+            assert_eq!(state.as_str().parse(), Ok(state));
+        }
+        let error = "stale".parse::<State>().unwrap_err().to_string();
+        assert_eq!(error, "'stale' is no state: fresh, expiring, expired, needs_login, in_doubt, unknown");
+    }
+}

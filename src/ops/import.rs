@@ -1,0 +1,202 @@
+//! Tokens obtained elsewhere: every one is checked before the first is stored.
+
+mod checked;
+mod input;
+
+use std::io::BufRead;
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+use crate::model::{Key, ProfileName, ProviderName, Response};
+use crate::ops::history::{Action, Event};
+use crate::ops::signals::Held;
+use crate::ops::{Broker, Error};
+use crate::store::{Lease, Record, Sealer, StoreError, seal};
+use checked::Checked;
+use input::Objects;
+
+/// How often it is looked for a signal while a lease is waited for.
+const SIGNAL_POLL: Duration = Duration::from_millis(50);
+
+/// What the command line says of the keys.
+#[derive(Debug, Clone, Default)]
+pub struct Named {
+    /// The key of a single token that does not say its own; absent where no provider is named.
+    pub key: Option<Key>,
+    /// Only tokens of this provider are meant.
+    pub provider: Option<ProviderName>,
+    /// Only tokens of this name are meant.
+    pub profile: Option<ProfileName>,
+}
+
+impl Broker {
+    /// Stores the tokens of an input, one JSON object on each line or a single one on several; how many there were.
+    /// Where one of them is refused, none is stored.
+    ///
+    /// # Errors
+    /// [`Error::Import`] for what is refused, [`Error::Stopped`] where the store failed when some were stored.
+    pub async fn import(&self, input: impl BufRead, named: &Named, replace: bool) -> Result<u64, Error> {
+        // A key that cannot be had is known before anything is read.
+        self.sealer.id().map_err(seal::SealError::to_config)?;
+        let now = self.clock.now();
+        let mut checked = Checked::new()?;
+        let mut objects = Objects::new(input);
+        while let Some((line, object)) = objects.next()? {
+            let refusal = match read(&object, line, named, &mut checked) {
+                Ok((key, object)) => match parse(&object, &key, line, now, &self.sealer) {
+                    Ok(_) => {
+                        checked.keep(line, &key, object.as_bytes())?;
+                        self.objection(&key, replace).await?
+                    }
+                    Err(why) => Some(why),
+                },
+                Err(why) => Some(why),
+            };
+            if let Some(why) = refusal {
+                checked.refuse(line, &why);
+            }
+        }
+        checked.judge()?;
+        self.store_all(checked, now, replace).await
+    }
+
+    /// Why a key cannot be stored under; absent where it can.
+    async fn objection(&self, key: &Key, replace: bool) -> Result<Option<String>, Error> {
+        match self.store.get(key).await {
+            Ok(None) => Ok(None),
+            Ok(Some(_)) | Err(StoreError::Damaged { .. } | StoreError::SetAside { .. }) => {
+                Ok((!replace).then(|| format!("{key} is stored already; --replace overwrites it")))
+            }
+            Err(error @ (StoreError::Sealed { .. } | StoreError::Newer { .. } | StoreError::Fs(_))) => {
+                Ok(Some(error.to_string()))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Stores what was checked. A signal ends it between two of them.
+    async fn store_all(&self, mut checked: Checked, now: Timestamp, replace: bool) -> Result<u64, Error> {
+        let of = checked.count;
+        let mut done = 0;
+        checked.rewind()?;
+        let signals = self.hold_signals()?;
+        while let Some((line, key, object)) = checked.next()? {
+            let stored = match parse(&object, &key, line, now, &self.sealer) {
+                Ok(record) => self.store_one(signals.as_ref(), &key, record, replace).await,
+                Err(why) => Err(Error::System(why)),
+            };
+            match stored {
+                Ok(stored) => done += u64::from(stored),
+                Err(why) => return Err(Error::Stopped { done, of, why: Box::new(why) }),
+            }
+            if signals.was_signalled() && done < of {
+                log::warn!("ended by a signal: {done} of {of} tokens are stored; --replace goes on from there");
+                break;
+            }
+        }
+        // Here a signal that came is honoured.
+        drop(signals);
+        Ok(done)
+    }
+
+    /// Stores one under its lease; `false` where a signal came before there was a lease.
+    async fn store_one(&self, signals: &dyn Held, key: &Key, record: Record, replace: bool) -> Result<bool, Error> {
+        let mut lease = tokio::select! {
+            lease = self.store.lease(key, self.lease_wait()) => lease?,
+            () = signalled(signals) => return Ok(false),
+        };
+        let stored = self.store_imported(key, lease.as_mut(), record, replace).await;
+        lease.end().await;
+        stored.map(|()| true)
+    }
+
+    /// Stores one under its lease. What is there already counts its changes on.
+    async fn store_imported(
+        &self,
+        key: &Key,
+        lease: &mut dyn Lease,
+        record: Record,
+        replace: bool,
+    ) -> Result<(), Error> {
+        let began = self.clock.now();
+        let stored = match lease.get().await {
+            Ok(Some(_)) if !replace => {
+                return Err(Error::Rescue(format!("{key} was stored by somebody else meanwhile")));
+            }
+            Ok(stored) => stored,
+            Err(StoreError::Damaged { .. } | StoreError::SetAside { .. }) if replace => None,
+            Err(error) => return Err(error.into()),
+        };
+        let generation = match &stored {
+            Some(stored) => stored.generation.max(record.generation) + 1,
+            None => record.generation.max(1),
+        };
+        let record = Record { generation, ..record };
+        let reservation = lease.reserve(None).await?;
+        lease.put(reservation, &record).await?;
+        let event = Event::new(key, Action::Import, (began, self.clock.now()));
+        self.history.append(&event.tokens(stored.as_ref().map(|stored| &stored.token), Some(&record.token)));
+        Ok(())
+    }
+}
+
+/// Waits until a signal came.
+async fn signalled(signals: &dyn Held) {
+    while !signals.was_signalled() {
+        tokio::time::sleep(SIGNAL_POLL).await;
+    }
+}
+
+/// The key of an object, and its text without what only names that.
+fn read(bytes: &[u8], line: u64, named: &Named, checked: &mut Checked) -> Result<(Key, Zeroizing<String>), String> {
+    let mut object = Response::parse(bytes).map_err(|error| error.to_string().replace("the answer", "it"))?;
+    let says = |name: &str| match object.get("tokman") {
+        Some(record) => record.get(name).and_then(Value::as_str),
+        None => object.text(name),
+    };
+    let own = says("provider").zip(says("profile"));
+    let has_record = object.get("tokman").is_some();
+    let key = match own {
+        Some((provider, profile)) => {
+            let name = |error: crate::model::NameError| error.to_string();
+            Key { provider: provider.parse().map_err(name)?, profile: profile.parse().map_err(name)? }
+        }
+        None if has_record => return Err("its member 'tokman' is not what tokman writes".to_owned()),
+        None => {
+            let key = named.key.clone().ok_or(
+                "nothing says whose token it is: add members 'provider' and 'profile', or name it with -p and -n",
+            )?;
+            match checked.borrowed.replace(line) {
+                Some(earlier) => {
+                    return Err(format!("-p and -n name a single token, and line {earlier} is one already"));
+                }
+                None => return Ok((key, Zeroizing::new(object.to_line()))),
+            }
+        }
+    };
+    let other = named.provider.as_ref().is_some_and(|provider| *provider != key.provider)
+        || named.profile.as_ref().is_some_and(|profile| *profile != key.profile);
+    if other {
+        return Err(format!("it is the token of {key}, which is not what -p and -n name"));
+    }
+    if !has_record {
+        // They are no members of the provider's.
+        object.take("provider");
+        object.take("profile");
+    }
+    Ok((key, Zeroizing::new(object.to_line())))
+}
+
+/// The record of an object; a bare answer's lifetimes count from `now`.
+fn parse(text: &str, key: &Key, line: u64, now: Timestamp, sealer: &Sealer) -> Result<Record, String> {
+    let place = format!("line {line}");
+    Record::parse(text.as_bytes(), key, Path::new(&place), Some(now), sealer).map_err(|error| match error {
+        StoreError::Damaged { why, .. } => why,
+        StoreError::Newer { version, .. } => format!("a newer tokman wrote it (record version {version})"),
+        error => error.to_string(),
+    })
+}
