@@ -120,7 +120,21 @@ fn find(name: &str) -> Result<PathBuf, ProcessError> {
         .ok_or_else(|| ProcessError::Run { program: name.to_owned(), source: io::ErrorKind::NotFound.into() })
 }
 
-#[cfg(test)]
+/// The name of this machine.
+#[cfg(unix)]
+#[must_use]
+pub fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// The name of this machine; empty where the system does not tell.
+#[cfg(not(unix))]
+#[must_use]
+pub fn host() -> String {
+    env::text("COMPUTERNAME").unwrap_or_default()
+}
+
+#[cfg(all(test, unix))]
 mod tests {
     use super::*;
 

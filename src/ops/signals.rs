@@ -5,8 +5,15 @@ use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::{flag, low_level};
+use signal_hook::{consts, flag, low_level};
+
+/// The signals that end a process from outside. Windows sends the first for Ctrl-C, and has no other.
+const ENDING: &[i32] = &[
+    consts::SIGINT,
+    consts::SIGTERM,
+    #[cfg(unix)]
+    consts::SIGHUP,
+];
 
 /// What the handlers, registered once, look at and leave behind.
 #[derive(Debug)]
@@ -23,7 +30,7 @@ fn handlers() -> io::Result<&'static Handlers> {
         return Ok(handlers);
     }
     let handlers = Handlers { open: Arc::new(AtomicBool::new(true)), held: Arc::new(AtomicUsize::new(0)) };
-    for signal in [SIGTERM, SIGINT, SIGHUP] {
+    for &signal in ENDING {
         flag::register_conditional_default(signal, Arc::clone(&handlers.open))?;
         flag::register_usize(signal, Arc::clone(&handlers.held), usize::try_from(signal).unwrap_or_default())?;
     }
