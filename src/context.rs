@@ -5,17 +5,19 @@ use std::sync::Arc;
 
 use anstream::ColorChoice;
 
-use crate::config::{KEYRING_ENTRY, Options, Settings, StoreUrl};
+use crate::config::{KEYRING_ENTRY, Options, ProviderKind, Settings, StoreUrl};
 use crate::exit::Usage;
-use crate::flags::{ApplicationArgs, ColorWhen, GlobalArgs};
+use crate::flags::{ApplicationArgs, ColorWhen, GlobalArgs, PrintedArgs};
 use crate::model::{Clock, Key, SystemClock};
 use crate::net::Client;
 use crate::ops::history::History;
 use crate::ops::signals::ProcessSignals;
-use crate::ops::{Broker, Hooks, Issuer};
-use crate::output::Printer;
-use crate::output::response::Format;
+use crate::ops::{Broker, Error, Hooks, Issuer, Outcome, stored_names};
+use crate::output::response::{self, Form, Format, Json};
+use crate::output::{OutputError, Printer, github};
+use crate::provider::pkce;
 use crate::store::{self, Sealer};
+use crate::{env, fsutil};
 
 /// What a command is given.
 #[derive(Debug)]
@@ -24,6 +26,8 @@ pub struct Context {
     pub global: GlobalArgs,
     /// Prints.
     pub printer: Printer,
+    /// Tells what can be written on the command line.
+    pub definition: fn() -> clap::Command,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// The key that the command is about, once it is known: errors name it.
@@ -33,9 +37,9 @@ pub struct Context {
 impl Context {
     /// The context of a run, whose stderr is for people or (`json`) for programs. Nothing is read yet.
     #[must_use]
-    pub fn new(global: GlobalArgs, json: bool) -> Self {
+    pub fn new(global: GlobalArgs, definition: fn() -> clap::Command, json: bool) -> Self {
         let printer = Printer::new(global.quiet, color_choice(global.color), json);
-        Self { global, printer, clock: Arc::new(SystemClock), key: OnceCell::new() }
+        Self { global, printer, definition, clock: Arc::new(SystemClock), key: OnceCell::new() }
     }
 
     /// Loads the settings.
@@ -88,6 +92,20 @@ impl Context {
         self.key.get()
     }
 
+    /// The error with the stored key that was probably meant, where there is one.
+    #[must_use]
+    pub fn suggest(&self, error: anyhow::Error) -> anyhow::Error {
+        let Some(Error::NotFound { key }) = error.downcast_ref() else { return error };
+        let settings = Settings::load(self.global.options(None)).ok();
+        match settings.and_then(|settings| stored_names::nearest(&settings, key)) {
+            Some(meant) => {
+                let text = format!("{error}; did you mean {meant}?");
+                error.context(text)
+            }
+            None => error,
+        }
+    }
+
     /// The issuer of a key's tokens.
     ///
     /// # Errors
@@ -136,6 +154,52 @@ impl Context {
                 Err(Usage::new(what).into())
             }
             format => Ok(format),
+        }
+    }
+
+    /// How a command that prints a token is to print it.
+    ///
+    /// # Errors
+    /// A form that it does not have, or that cannot be had here: told before anything is spent.
+    pub fn form(&self, printed: PrintedArgs, json: Json) -> anyhow::Result<Form> {
+        let default = if json == Json::Token { Format::Token } else { Format::Json };
+        let format = self.format(&Format::OF_A_TOKEN)?.unwrap_or(default);
+        if printed.shell.is_some() && format != Format::Env {
+            return Err(Usage::new("--shell is for -o env only").hint("add: -o env").into());
+        }
+        if format == Format::Github && env::github_output().is_none_or(|path| !path.is_file()) {
+            return Err(Usage::new("-o github is for a step of a GitHub Actions job: there is no GITHUB_OUTPUT here")
+                .hint("elsewhere: -o token, or -o env")
+                .into());
+        }
+        Ok(Form { format, shell: printed.shell.unwrap_or_default(), json })
+    }
+
+    /// Prints a token. What is there to print it does so also when quiet.
+    ///
+    /// # Errors
+    /// A token that could break out of its line, or what stdout refused.
+    pub fn print_token(&self, kind: ProviderKind, outcome: &Outcome, form: Form) -> anyhow::Result<()> {
+        let Some(text) = response::render(kind, outcome, form)? else { return Ok(()) };
+        if form.format == Format::Github {
+            let nonce = pkce::random()?;
+            // The mask comes first, also when quiet: nothing may show the token before the runner knows it.
+            self.printer.essential(&text)?;
+            let path = env::github_output().unwrap_or_default();
+            let output = github::assignment(response::access(outcome)?, nonce.expose());
+            fsutil::append_lines(&path, &output).map_err(OutputError::Github)?;
+        } else if form.json == Json::Token {
+            self.printer.essential(&text)?;
+        } else {
+            self.printer.line(&text)?;
+        }
+        Ok(())
+    }
+
+    /// Says what a person should know although a token was had.
+    pub fn warn_of(&self, outcome: &Outcome) {
+        if let Some(warning) = &outcome.warning {
+            self.warn(warning);
         }
     }
 

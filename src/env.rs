@@ -23,6 +23,9 @@ pub const LOG: &str = "TOKMAN_LOG";
 /// `--log-format`
 pub const LOG_FORMAT: &str = "TOKMAN_LOG_FORMAT";
 
+/// Set by a shell that asks for completions: which shell. Nobody else sets it.
+pub const COMPLETE: &str = "TOKMAN_COMPLETE";
+
 /// What a provider's own variables end in: `TOKMAN_<PROVIDER>_<NAME>`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Name {
@@ -120,11 +123,18 @@ pub fn secret_names() -> impl Iterator<Item = OsString> {
     let named = NAMED.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let ours = our_names().filter(|name| {
         let name = name.as_encoded_bytes();
-        [&b"_CLIENT_SECRET"[..], b"_REFRESH_TOKEN", b"_STORE", b"_STORE_KEY"].iter().any(|end| name.ends_with(end))
+        [&b"_SECRET"[..], b"_REFRESH_TOKEN", b"_STORE", b"_STORE_KEY"].iter().any(|end| name.ends_with(end))
     });
     // A name that no variable can have would be a panic when it is taken out.
     let named = named.into_iter().filter(|name| !name.is_empty() && !name.contains(['=', '\0']));
     ours.chain(named.map(OsString::from))
+}
+
+/// The file that GitHub Actions reads the outputs of a step from; `None` where this is no such step.
+#[must_use]
+pub fn github_output() -> Option<PathBuf> {
+    let in_actions = text("GITHUB_ACTIONS").is_some_and(|value| value == "true");
+    path("GITHUB_OUTPUT").filter(|_| in_actions)
 }
 
 /// The directories of `PATH`.

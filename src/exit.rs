@@ -38,6 +38,27 @@ impl Usage {
     }
 }
 
+/// A command that `exec` could not become.
+#[derive(Debug, Error)]
+#[error("cannot run {program}")]
+pub struct NotRun {
+    /// Its name, as it was given.
+    pub program: String,
+    /// What the system said.
+    #[source]
+    pub source: std::io::Error,
+}
+
+/// The exit code of `exec` for an error: where a command did not run, 126 and 127 say why, as `env` has it; where there
+/// was no token for it, 125.
+#[must_use]
+pub const fn of_exec(code: Code) -> u8 {
+    match code {
+        Code::NotExecutable | Code::NoCommand => code as u8,
+        _ => 125,
+    }
+}
+
 /// An error taken apart for printing.
 struct Report<'a> {
     code: Code,
@@ -67,6 +88,9 @@ fn take_apart<'a>(error: &'a anyhow::Error, key: Option<&Key>) -> Report<'a> {
         (error::of_store(error), hint_of_store(error))
     } else if let Some(usage) = error.downcast_ref::<Usage>() {
         (Code::Usage, usage.hint.clone())
+    } else if let Some(not_run) = error.downcast_ref::<NotRun>() {
+        let absent = not_run.source.kind() == std::io::ErrorKind::NotFound;
+        (if absent { Code::NoCommand } else { Code::NotExecutable }, None)
     } else if error.is::<UnprintableToken>() {
         (Code::Rejected, None)
     } else if error.is::<OutputError>() {

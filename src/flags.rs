@@ -1,23 +1,29 @@
 //! Flags that several commands share: those of every command, and those that describe the application.
 
+mod complete;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, ValueEnum, ValueHint};
+use clap_complete::ArgValueCompleter;
 
 use crate::config::Options;
 use crate::model::duration;
-use crate::output::response::Format;
+use crate::output::response::{Format, Shell};
+
+/// The whole budget of one exchange where nobody says otherwise.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Options of every command.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Options of every command")]
 pub struct GlobalArgs {
     /// Who issues the token: square, wix, or a name from the config file [env: TOKMAN_PROVIDER]
-    #[arg(short, long, global = true, value_name = "NAME")]
+    #[arg(short, long, global = true, value_name = "NAME", add = ArgValueCompleter::new(complete::providers))]
     pub provider: Option<String>,
     /// Which stored token of the provider [env: TOKMAN_PROFILE] [default: default]
-    #[arg(short = 'n', long, global = true, value_name = "NAME")]
+    #[arg(short = 'n', long, global = true, value_name = "NAME", add = ArgValueCompleter::new(complete::profiles))]
     pub profile: Option<String>,
     /// Directory of config.toml and tokens/ [env: TOKMAN_CONFIG_DIR]
     #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
@@ -33,7 +39,7 @@ pub struct GlobalArgs {
         value_name = "FORMAT",
         value_enum,
         hide_possible_values = true,
-        long_help = "What to print: json (the provider's response as it came), token, header (an HTTP header), env (a shell assignment) or none"
+        long_help = "What to print: json (the provider's response as it came), token, header (an HTTP header), env (a shell assignment), github (masks it, and an output of the step) or none"
     )]
     pub output: Option<Format>,
     /// Print nothing but errors, and what the command is for
@@ -102,6 +108,32 @@ pub struct ApplicationArgs {
     /// Square: production or sandbox [env: TOKMAN_SQUARE_ENVIRONMENT]
     #[arg(long, value_name = "NAME")]
     pub environment: Option<String>,
+}
+
+/// The options of every command that prints a token.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct PrintedArgs {
+    /// The shell that -o env writes for: posix, bash, zsh, fish, powershell [default: posix]
+    #[arg(long, value_name = "SHELL", value_enum, hide_possible_values = true)]
+    pub shell: Option<Shell>,
+}
+
+impl Default for GlobalArgs {
+    /// What they are where the command line says nothing.
+    fn default() -> Self {
+        Self {
+            provider: None,
+            profile: None,
+            config_dir: None,
+            store: None,
+            output: None,
+            quiet: false,
+            verbose: 0,
+            log_format: None,
+            color: ColorWhen::Auto,
+            timeout: TIMEOUT,
+        }
+    }
 }
 
 impl GlobalArgs {

@@ -292,6 +292,35 @@ pub fn overwrite_private(path: &Path, bytes: &[u8], durable: bool) -> Result<Fil
     Ok(file)
 }
 
+/// Writes a file that holds no secret and that others are to read, as far as the umask lets them. Replaces what is there.
+///
+/// # Errors
+/// What the system refused.
+pub fn write_public(path: &Path, bytes: &[u8]) -> Result<(), FsError> {
+    let opened = OpenOptions::new().write(true).create(true).truncate(true).open(path);
+    opened.and_then(|mut file| file.write_all(bytes)).map_err(FsError::io("write", path))
+}
+
+/// Appends whole lines to a regular file that is there, whoever made it and with the mode that it has: others read it
+/// after us. A last line that was not ended is ended first.
+///
+/// # Errors
+/// What the system refused, also where there is no such file.
+pub fn append_lines(path: &Path, lines: &str) -> Result<(), FsError> {
+    let appended = (|| {
+        let mut file = platform::open_at_once(OpenOptions::new().read(true).append(true)).open(path)?;
+        let mut last = [b'\n'];
+        if file.metadata()?.len() > 0 {
+            file.seek(io::SeekFrom::End(-1))?;
+            file.read_exact(&mut last)?;
+        }
+        let start = if last == [b'\n'] { "" } else { "\n" };
+        // One write: what others append stands before it or after it.
+        file.write_all(zeroize::Zeroizing::new(format!("{start}{lines}\n")).as_bytes())
+    })();
+    appended.map_err(FsError::io("append to", path))
+}
+
 /// Moves a file out of the way to a name that is free: `name`, else `name-2`, `name-3`, … Tells which.
 ///
 /// # Errors

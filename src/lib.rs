@@ -37,10 +37,12 @@ pub mod store;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::CommandFactory as _;
+use clap_complete::CompleteEnv;
 use log::LevelFilter;
 
 use cli::Cli;
+use commands::Command;
 use context::Context;
 use flags::{GlobalArgs, LogFormat};
 
@@ -49,18 +51,39 @@ use flags::{GlobalArgs, LogFormat};
 pub fn run() -> ExitCode {
     harden();
     let args: Vec<OsString> = std::env::args_os().collect();
-    let cli = match Cli::try_parse_from(&args) {
+    if env::text(env::COMPLETE).is_some() {
+        match complete(&args) {
+            Ok(true) => return ExitCode::SUCCESS,
+            Ok(false) => {}
+            Err(error) => return refuse(&error, false),
+        }
+    }
+    let cli = match Cli::read(&args) {
         Ok(cli) => cli,
         Err(error) => return refuse(&error, wants_json(&args)),
     };
     let format = log_format(&cli.global);
     output::log::init(log_level(&cli.global), format == LogFormat::Json);
     warn_of_log_variables();
-    let context = Context::new(cli.global, format == LogFormat::Json);
+    let context = Context::new(cli.global, Cli::command, format == LogFormat::Json);
+    let is_exec = matches!(cli.command, Command::Exec(_));
+    if !is_exec {
+        process::give_up_core_dumps();
+    }
     match commands::run(&context, cli.command) {
         Ok(code) => code,
-        Err(error) => ExitCode::from(exit::report(&error, context.known_key(), format, &context.printer) as u8),
+        Err(error) => {
+            let error = context.suggest(error);
+            let code = exit::report(&error, context.known_key(), format, &context.printer);
+            ExitCode::from(if is_exec { exit::of_exec(code) } else { code as u8 })
+        }
     }
+}
+
+/// Tells a shell what a command line may go on with; `false` where it was not asked.
+fn complete(args: &[OsString]) -> clap::error::Result<bool> {
+    let directory = std::env::current_dir().ok();
+    CompleteEnv::with_factory(Cli::command).var(env::COMPLETE).try_complete(args, directory.as_deref())
 }
 
 /// Keeps secrets in memory out of core dumps and other processes' reach. Best effort: an old kernel runs tokman too.
@@ -71,8 +94,7 @@ fn harden() {
     }
     #[cfg(unix)]
     {
-        let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
-        let _ = rustix::process::setrlimit(rustix::process::Resource::Core, none);
+        process::lower_core_dumps();
         // A file that may not grow is an error to report, not the end of the process: a handler that does nothing.
         let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, std::sync::Arc::default());
     }

@@ -1,11 +1,14 @@
 //! Other programs: found in absolute directories of `PATH` only, given no secrets of ours, and not waited for too long.
 
+use std::ffi::OsString;
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+#[cfg(unix)]
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use thiserror::Error;
 
 use crate::env;
@@ -101,6 +104,77 @@ pub fn run(argv: &[String], input: &[u8], capture: u64, limit: Duration) -> Resu
         // It ended, but something that it left behind keeps its stdout open.
         Err(_) => Err(ProcessError::TimedOut { program: name.clone(), limit }),
     }
+}
+
+/// The limit of core dumps that this process was started with.
+#[cfg(unix)]
+static CORE: std::sync::OnceLock<Rlimit> = std::sync::OnceLock::new();
+
+/// Sets the limit of core dumps to nothing, in a way that [`replace`] can take back. Best effort.
+#[cfg(unix)]
+pub fn lower_core_dumps() {
+    let before = CORE.get_or_init(|| getrlimit(Resource::Core));
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: before.maximum });
+}
+
+/// Sets the limit of core dumps to nothing for good. Best effort.
+#[cfg(unix)]
+pub fn give_up_core_dumps() {
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+}
+
+/// Nothing: there are no core dumps here.
+#[cfg(not(unix))]
+pub const fn give_up_core_dumps() {}
+
+/// Whether this process ignores a signal, as what `nohup` starts does; `false` where the system does not tell.
+#[must_use]
+pub fn ignores(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
+    u32::try_from(signal - 1).ok().and_then(|bit| mask.checked_shr(bit)).is_some_and(|mask| mask & 1 == 1)
+}
+
+/// Becomes another program, as `env` would find it, with one more variable and without our secrets. Its core dumps are
+/// those that we were started with, its memory is its own again, SIGPIPE is as it is by default; what was ignored when
+/// we were started is still ignored. Returns only where that fails.
+///
+/// # Errors
+/// What the system said: [`io::ErrorKind::NotFound`] where there is no such program.
+#[cfg(unix)]
+pub fn replace(command: &[OsString], name: &str, value: &str) -> io::Result<ExitCode> {
+    use std::os::unix::process::CommandExt as _;
+    let mut command = without_secrets(command, name, value)?;
+    if let Some(limit) = CORE.get() {
+        let _ = setrlimit(Resource::Core, *limit);
+    }
+    let error = command.exec();
+    // Still here, and the token with us.
+    lower_core_dumps();
+    Err(error)
+}
+
+/// Runs another program with one more variable and without our secrets, and waits for its exit code: here no process
+/// can become another.
+///
+/// # Errors
+/// What the system said: [`io::ErrorKind::NotFound`] where there is no such program.
+#[cfg(not(unix))]
+pub fn replace(command: &[OsString], name: &str, value: &str) -> io::Result<ExitCode> {
+    let status = without_secrets(command, name, value)?.status()?;
+    Ok(ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)))
+}
+
+fn without_secrets(command: &[OsString], name: &str, value: &str) -> io::Result<Command> {
+    let (program, rest) = command.split_first().ok_or(io::ErrorKind::NotFound)?;
+    let mut command = Command::new(program);
+    command.args(rest);
+    for secret in env::secret_names() {
+        command.env_remove(secret);
+    }
+    command.env(name, value);
+    Ok(command)
 }
 
 /// The program of a name: absolute as it is, else from the absolute directories of `PATH`. An empty entry or `.` means

@@ -1,5 +1,10 @@
 //! `tokman config`: where the settings are, what they are, and a template for them.
 
+mod interview;
+mod prompt;
+mod template;
+
+use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
@@ -11,11 +16,9 @@ use crate::model::response;
 use crate::output::response::Format;
 use crate::output::table;
 
-/// The commented template.
-const TEMPLATE: &str = include_str!("config/template.toml");
-
 /// Shows where settings are, what they are, and a template for them
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  tokman config init\n  tokman config show -p square\n  tokman config path")]
 pub struct ConfigArgs {
     #[command(subcommand)]
     what: What,
@@ -25,11 +28,19 @@ pub struct ConfigArgs {
 #[derive(Debug, Subcommand)]
 enum What {
     /// Prints the path of the config file
+    #[command(after_help = "Examples:\n  tokman config path\n  \"$EDITOR\" \"$(tokman config path)\"")]
     Path,
-    /// Prints a commented template for the config file
-    #[command(after_help = "Example:\n  tokman config init > \"$(tokman config path)\"")]
+    /// Asks for a first provider and writes the config file; elsewhere prints a template
+    ///
+    /// On a terminal it asks for the provider, the client id, where the secret is and which redirect address is
+    /// registered, and writes config.toml (0600). One that is there is kept under another name, after asking. Where
+    /// stdin, stdout or stderr is no terminal, the commented template goes to stdout.
+    #[command(
+        after_help = "Examples:\n  tokman config init\n  tokman config init > \"$(tokman config path)\"    # the template alone"
+    )]
     Init,
     /// Prints the settings and where each came from; never a secret
+    #[command(after_help = "Examples:\n  tokman config show\n  tokman config show -p square -o json")]
     Show,
 }
 
@@ -45,7 +56,12 @@ pub fn run(context: &Context, args: &ConfigArgs) -> anyhow::Result<ExitCode> {
             let dir = crate::config::paths::config_dir(context.global.config_dir.clone())?;
             context.printer.line(&config_file(&dir).display().to_string())?;
         }
-        What::Init => context.printer.line(TEMPLATE.trim_end())?,
+        // A template that goes into a file or a pipe is one, also from a terminal.
+        What::Init if !is_dialogue() => context.printer.line(template::TEMPLATE.trim_end())?,
+        What::Init => {
+            let dir = crate::config::paths::config_dir(context.global.config_dir.clone())?;
+            interview::run(context, &config_file(&dir))?;
+        }
         What::Show => {
             let settings = context.settings(None)?;
             let shown = all(&settings)?;
@@ -62,6 +78,11 @@ pub fn run(context: &Context, args: &ConfigArgs) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether somebody is there to answer, and stdout is not for something else.
+fn is_dialogue() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal() && io::stdout().is_terminal()
 }
 
 /// Name, value and origin of every setting.

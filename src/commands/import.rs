@@ -11,7 +11,7 @@ use crate::ops;
 /// The options of `tokman import`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  tokman import -p square --rescue ~/.local/state/tokman/rescue-square-default-1795276800000.json"
+    after_help = "Examples:\n  tokman import -p square --rescue ~/.local/state/tokman/rescue-square-default-1795276800000.json\n  tokman import -p square --rescue rescue-square-default-1795276800000.json --replace"
 )]
 pub struct ImportArgs {
     /// The file that an earlier run named

@@ -1,10 +1,14 @@
 //! The verbs: one file each, and the one match that finds them.
 
+pub mod completions;
 pub mod config;
 pub mod doctor;
 pub mod emulator;
+pub mod exec;
+pub mod help;
 pub mod history;
 pub mod import;
+pub mod man;
 pub mod obtain;
 pub mod refresh;
 pub mod remove;
@@ -23,6 +27,9 @@ use crate::context::Context;
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Gets the first token of a key by a grant and stores it
+    ///
+    /// Where no option names a grant it logs in with the browser, which needs a terminal; a Wix app with an instance id
+    /// needs no login.
     Obtain(obtain::ObtainArgs),
     /// Spends the refresh token and stores the result
     ///
@@ -38,6 +45,12 @@ pub enum Command {
     Revoke(revoke::RevokeArgs),
     /// Prints a valid access token; refreshes first only if it must
     Token(token::TokenArgs),
+    /// Runs a command with a valid access token in its environment
+    ///
+    /// The token is in SQUARE_ACCESS_TOKEN, WIX_ACCESS_TOKEN and so on, or where --env says; tokman's own secrets are
+    /// taken out. The command takes tokman's place: signals and the exit code are its own. Without a token the exit
+    /// code is 125; a command that cannot be run is 126, one that is not there 127.
+    Exec(exec::ExecArgs),
     /// Shows what is stored, its age, its end and its health
     #[command(visible_alias = "list")]
     Status(status::StatusArgs),
@@ -62,6 +75,12 @@ pub enum Command {
     /// application each. Prints the environment to use and serves until it is stopped; with a command, runs that in the
     /// environment and ends with its exit code.
     Emulator(emulator::EmulatorArgs),
+    /// Prints what a shell needs to complete commands, providers and profiles
+    Completions(completions::CompletionsArgs),
+    /// Prints the manual page, or writes all manual pages into a directory
+    Man(man::ManArgs),
+    /// Explains a command, or exit codes, files, cron and CI
+    Help(help::HelpArgs),
 }
 
 /// Runs a command.
@@ -75,6 +94,7 @@ pub fn run(context: &Context, command: Command) -> anyhow::Result<ExitCode> {
         Command::Renew(args) => renew::run(context, &args),
         Command::Revoke(args) => revoke::run(context, &args),
         Command::Token(args) => token::run(context, &args),
+        Command::Exec(args) => exec::run(context, &args),
         Command::Status(args) => status::run(context, &args),
         Command::Import(args) => import::run(context, &args),
         Command::Remove(args) => remove::run(context, &args),
@@ -82,5 +102,8 @@ pub fn run(context: &Context, command: Command) -> anyhow::Result<ExitCode> {
         Command::History(args) => history::run(context, &args),
         Command::Doctor(args) => doctor::run(context, &args),
         Command::Emulator(args) => emulator::run(context, &args),
+        Command::Completions(args) => completions::run(context, &args),
+        Command::Man(args) => man::run(context, &args),
+        Command::Help(args) => help::run(context, &args),
     }
 }

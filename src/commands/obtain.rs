@@ -12,13 +12,18 @@ use clap::{Args, ValueHint};
 
 use crate::context::Context;
 use crate::exit::Usage;
-use crate::flags::ApplicationArgs;
+use crate::flags::{ApplicationArgs, PrintedArgs};
 use crate::model::{Grant, Key, Secret};
 use crate::ops::login::Pending;
 use crate::ops::obtain::Keep;
 use crate::ops::{self, Broker, Issuer};
-use crate::output::response::{Format, Json, render};
+use crate::output::response::Json;
 use crate::provider::Wanted;
+
+/// The groups of options in the help.
+const GRANT: &str = "Grant";
+const LOGIN: &str = "Login";
+const TOKEN: &str = "Token";
 
 /// Gets the first token of a key by a grant and stores it
 #[derive(Debug, Args)]
@@ -28,47 +33,49 @@ use crate::provider::Wanted;
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own on the command line")]
 pub struct ObtainArgs {
     /// The authorization code or the redirected address, or - for stdin
-    #[arg(long, value_name = "CODE|-", group = "grant")]
+    #[arg(long, value_name = "CODE|-", group = "grant", help_heading = GRANT)]
     code: Option<String>,
     /// A file with the PKCE verifier of the code, or - for stdin
-    #[arg(long, value_name = "PATH|-", value_hint = ValueHint::FilePath, requires = "code")]
+    #[arg(long, value_name = "PATH|-", value_hint = ValueHint::FilePath, requires = "code", help_heading = GRANT)]
     code_verifier_file: Option<PathBuf>,
     /// The application's own credentials; implied by an instance id for Wix
-    #[arg(long, group = "grant")]
+    #[arg(long, group = "grant", help_heading = GRANT)]
     client_credentials: bool,
     /// Show a code to enter on another device, and wait until it was (RFC 8628)
-    #[arg(long, group = "grant")]
+    #[arg(long, group = "grant", help_heading = GRANT)]
     device: bool,
     /// Square: an access token of the time before refresh tokens, on stdin
-    #[arg(long, value_name = "-", group = "grant")]
+    #[arg(long, value_name = "-", group = "grant", help_heading = GRANT)]
     migration_token: Option<String>,
     /// A refresh token obtained elsewhere, on stdin
-    #[arg(long, value_name = "-", group = "grant")]
+    #[arg(long, value_name = "-", group = "grant", help_heading = GRANT)]
     refresh_token: Option<String>,
     /// Print the address to open, and read the redirected address or the code from stdin
-    #[arg(long, group = "grant")]
+    #[arg(long, group = "grant", help_heading = GRANT)]
     no_browser: bool,
     /// Print the address to open and stop; --code finishes within ten minutes
-    #[arg(long, group = "grant")]
+    #[arg(long, group = "grant", help_heading = GRANT)]
     print_url: bool,
     /// The redirect address that is registered with the provider
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", help_heading = LOGIN)]
     redirect_uri: Option<String>,
     /// The port of the default redirect address, http://localhost:PORT/callback (OAuth 2.0: 127.0.0.1)
-    #[arg(long, value_name = "N", default_value_t = 8917)]
+    #[arg(long, value_name = "N", default_value_t = 8917, help_heading = LOGIN)]
     port: u16,
+    /// Wix: log in by the older installer of apps with custom authentication (legacy)
+    #[arg(long, help_heading = LOGIN)]
+    legacy: bool,
     /// Scopes to ask for; repeat or separate by blanks
-    #[arg(long, value_name = "SCOPE", value_delimiter = ' ')]
+    #[arg(long, value_name = "SCOPE", value_delimiter = ' ', help_heading = TOKEN)]
     scope: Vec<String>,
     /// Square: an access token of 24 hours instead of 30 days
-    #[arg(long)]
+    #[arg(long, help_heading = TOKEN)]
     short_lived: bool,
-    /// Wix: log in by the older installer of apps with custom authentication (legacy)
-    #[arg(long)]
-    legacy: bool,
     /// Overwrite a live token of another account
-    #[arg(long)]
+    #[arg(long, help_heading = TOKEN)]
     replace: bool,
+    #[command(flatten, next_help_heading = TOKEN)]
+    printed: PrintedArgs,
     #[command(flatten)]
     application: ApplicationArgs,
 }
@@ -91,7 +98,7 @@ struct Run<'a> {
 /// # Errors
 /// Why there is no token. A refused grant leaves what is stored as it was.
 pub fn run(context: &Context, args: &ObtainArgs) -> anyhow::Result<ExitCode> {
-    let format = context.format(&[Format::Json, Format::Token, Format::Header, Format::Env, Format::None])?;
+    let form = context.form(args.printed, Json::Response)?;
     args.check_stdin_only()?;
     let settings = context.settings_with(Some(&args.application), |options| options.legacy = args.legacy)?;
     let key = context.key_or_account(&settings)?;
@@ -117,9 +124,7 @@ pub fn run(context: &Context, args: &ObtainArgs) -> anyhow::Result<ExitCode> {
         }
     };
     let kind = run.issuer.settings().kind;
-    if let Some(text) = render(&outcome.key, kind, &outcome, format.unwrap_or(Format::Json), Json::Response)? {
-        context.printer.line(&text)?;
-    }
+    context.print_token(kind, &outcome, form)?;
     Ok(ExitCode::SUCCESS)
 }
 

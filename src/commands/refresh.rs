@@ -5,10 +5,10 @@ use std::process::ExitCode;
 use clap::Args;
 
 use crate::context::Context;
-use crate::flags::ApplicationArgs;
+use crate::flags::{ApplicationArgs, PrintedArgs};
 use crate::ops;
 use crate::ops::demand::{Demand, How};
-use crate::output::response::{Format, Json, render};
+use crate::output::response::Json;
 use crate::provider::Wanted;
 
 /// The options of `tokman refresh`.
@@ -27,6 +27,8 @@ pub struct RefreshArgs {
     #[arg(long)]
     short_lived: bool,
     #[command(flatten)]
+    printed: PrintedArgs,
+    #[command(flatten)]
     application: ApplicationArgs,
 }
 
@@ -35,7 +37,7 @@ pub struct RefreshArgs {
 /// # Errors
 /// Why there is no new token.
 pub fn run(context: &Context, args: RefreshArgs) -> anyhow::Result<ExitCode> {
-    let format = context.format(&[Format::Json, Format::Token, Format::Header, Format::Env, Format::None])?;
+    let form = context.form(args.printed, Json::Response)?;
     let settings = context.settings(Some(&args.application))?;
     let key = context.key(&settings)?;
     let issuer = context.issuer(&settings, &key)?;
@@ -46,8 +48,6 @@ pub fn run(context: &Context, args: RefreshArgs) -> anyhow::Result<ExitCode> {
     let how = How::Refresh(Wanted { scopes, short_lived: args.short_lived });
     let outcome = ops::runtime()?.block_on(broker.fresh(&key, &issuer, demand, how))?;
     let kind = issuer.settings().kind;
-    if let Some(text) = render(&key, kind, &outcome, format.unwrap_or(Format::Json), Json::Response)? {
-        context.printer.line(&text)?;
-    }
+    context.print_token(kind, &outcome, form)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -6,10 +6,10 @@ use clap::Args;
 
 use crate::config::ProviderKind;
 use crate::context::Context;
-use crate::flags::ApplicationArgs;
+use crate::flags::{ApplicationArgs, PrintedArgs};
 use crate::ops;
 use crate::ops::demand::{Demand, How};
-use crate::output::response::{Format, Json, render};
+use crate::output::response::Json;
 
 /// Extends an access token without a refresh token (Square's retired RenewToken)
 #[derive(Debug, Args)]
@@ -17,6 +17,8 @@ use crate::output::response::{Format, Json, render};
     after_help = "Examples:\n  tokman renew -p square\n  tokman obtain -p square --migration-token - < old-access-token   # what replaces it"
 )]
 pub struct RenewArgs {
+    #[command(flatten)]
+    printed: PrintedArgs,
     #[command(flatten)]
     application: ApplicationArgs,
 }
@@ -26,7 +28,7 @@ pub struct RenewArgs {
 /// # Errors
 /// Why there is no new token.
 pub fn run(context: &Context, args: &RenewArgs) -> anyhow::Result<ExitCode> {
-    let format = context.format(&[Format::Json, Format::Token, Format::Header, Format::Env, Format::None])?;
+    let form = context.form(args.printed, Json::Response)?;
     let settings = context.settings(Some(&args.application))?;
     let key = context.key(&settings)?;
     let issuer = context.issuer(&settings, &key)?;
@@ -38,8 +40,6 @@ pub fn run(context: &Context, args: &RenewArgs) -> anyhow::Result<ExitCode> {
         );
     }
     let outcome = ops::runtime()?.block_on(broker.fresh(&key, &issuer, Demand::NewOfOurOwn, How::Renew))?;
-    if let Some(text) = render(&key, kind, &outcome, format.unwrap_or(Format::Json), Json::Response)? {
-        context.printer.line(&text)?;
-    }
+    context.print_token(kind, &outcome, form)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -11,7 +11,7 @@ use crate::config::ConfigError;
 use crate::config::oauth2::ClientAuth;
 use crate::config::secret_source::{SecretSource, SecretSources};
 use crate::fsutil::{self, FsError};
-use crate::model::duration;
+use crate::model::{duration, text};
 
 /// The most that is read of the config file.
 const LIMIT: u64 = 1 << 20;
@@ -205,7 +205,7 @@ impl FileConfig {
             ConfigError::Syntax {
                 path: path.display().to_string(),
                 line: text.get(..before).unwrap_or_default().matches('\n').count() + 1,
-                message: refuse_grants(without_values(error.message())),
+                message: refuse_grants(suggest(without_values(error.message()), error.message())),
             }
         })
     }
@@ -226,6 +226,16 @@ fn without_values(message: &str) -> String {
         .strip_prefix("unknown variant `")
         .and_then(|rest| rest.split_once("`, "))
         .map_or_else(|| crate::model::text::escape(message, 300), |(_, expected)| format!("unknown value, {expected}"))
+}
+
+/// Adds the key that was probably meant by one that is none. `whole` is the message before it was cut.
+fn suggest(message: String, whole: &str) -> String {
+    let Some(rest) = whole.strip_prefix("unknown field `") else { return message };
+    let mut quoted = rest.split('`').step_by(2);
+    let Some(key) = quoted.next() else { return message };
+    let Some(meant) = text::nearest(key, quoted) else { return message };
+    let known = message.split_once("`, expected").map_or("", |(_, known)| known);
+    format!("unknown field `{}`, did you mean `{meant}`? Expected{known}", text::escape(key, 60))
 }
 
 /// Says why there is no key for a grant, where somebody looked for one.
@@ -283,6 +293,10 @@ mod tests {
     fn names_an_unknown_key_and_its_line() {
         let text = error("[defaults]\nprovider = \"square\"\n\n[provider.square]\nclient_idd = \"x\"\n");
         assert!(text.starts_with("config.toml:5: unknown field `client_idd`"), "{text}");
+        assert!(text.contains("did you mean `client_id`?"), "{text}");
+        assert!(error("[provider.a]\nreddirect_url = 1\n").contains("did you mean `redirect_uri`?"));
+        assert!(!error("[provider.a]\nzzz = 1\n").contains("did you mean"));
+        assert!(error("[defauts]\n").contains("did you mean `defaults`?"));
         assert!(error("[defauts]\n").starts_with("config.toml:1: unknown field `defauts`"));
     }
 

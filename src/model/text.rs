@@ -76,6 +76,18 @@ pub fn escape(text: &str, max: usize) -> String {
     shown
 }
 
+/// How alike two words must be for the one to be offered for the other, from 0 to 1.
+const ALIKE: f64 = 0.8;
+
+/// The candidate that was probably meant by a word, whatever its case; `None` where none is near.
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let word = word.to_lowercase();
+    let likeness = |candidate: &str| strsim::jaro_winkler(&candidate.to_lowercase(), &word);
+    let rated = candidates.into_iter().map(|candidate| (likeness(candidate), candidate));
+    let best = rated.max_by(|a, b| a.0.total_cmp(&b.0)).filter(|(likeness, _)| *likeness >= ALIKE);
+    best.map(|(_, candidate)| candidate)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,6 +104,22 @@ mod tests {
         text.mask(&[Secret::new("canary-secret"), Secret::new("")]);
         assert!(!text.to_string().contains("canary"));
         assert!(!format!("{text:?}").contains("canary"));
+    }
+
+    #[test]
+    fn finds_what_was_meant_and_nothing_far_off() {
+        let known = ["default", "shop", "MLFAKE000MERCHANT", "shop@example.com"];
+        for (word, meant) in [
+            ("shpo", Some("shop")),
+            ("Shop", Some("shop")),
+            ("defualt", Some("default")),
+            ("mlfake000merchant", Some("MLFAKE000MERCHANT")),
+            ("other", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(word, known), meant, "{word}");
+        }
+        assert_eq!(nearest("x", []), None);
     }
 
     proptest! {

@@ -38,6 +38,10 @@ pub enum Code {
     Partial = 9,
     /// The provider answered, and the answer is not in the store.
     NotSaved = 10,
+    /// `exec`: the command is there and cannot be run.
+    NotExecutable = 126,
+    /// `exec`: there is no such command.
+    NoCommand = 127,
 }
 
 impl Code {
@@ -55,6 +59,8 @@ impl Code {
             Self::Store => "store",
             Self::Partial => "partial",
             Self::NotSaved => "not_saved",
+            Self::NotExecutable => "not_executable",
+            Self::NoCommand => "no_command",
         }
     }
 }

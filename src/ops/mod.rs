@@ -19,6 +19,8 @@ pub mod page;
 pub mod rescue;
 pub mod revoke;
 pub mod signals;
+pub mod stored_names;
+pub mod valid;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -7,6 +7,8 @@ use std::sync::{Arc, OnceLock};
 
 use signal_hook::{consts, flag, low_level};
 
+use crate::process;
+
 /// The signals that end a process from outside. Windows sends the first for Ctrl-C, and has no other.
 const ENDING: &[i32] = &[
     consts::SIGINT,
@@ -30,7 +32,8 @@ fn handlers() -> io::Result<&'static Handlers> {
         return Ok(handlers);
     }
     let handlers = Handlers { open: Arc::new(AtomicBool::new(true)), held: Arc::new(AtomicUsize::new(0)) };
-    for &signal in ENDING {
+    // One that is ignored (nohup) stays so, here and for the command that `exec` becomes: it ends nothing.
+    for &signal in ENDING.iter().filter(|signal| !process::ignores(**signal)) {
         flag::register_conditional_default(signal, Arc::clone(&handlers.open))?;
         flag::register_usize(signal, Arc::clone(&handlers.held), usize::try_from(signal).unwrap_or_default())?;
     }

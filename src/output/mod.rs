@@ -1,5 +1,6 @@
 //! What reaches stdout. Data only; a closed pipe is not an error.
 
+pub mod github;
 pub mod log;
 pub mod response;
 pub mod table;
@@ -10,10 +11,18 @@ use anstream::{AutoStream, ColorChoice};
 use serde_json::json;
 use thiserror::Error;
 
-/// Stdout took nothing more.
+use crate::fsutil::FsError;
+
+/// What was asked for could not be handed out.
 #[derive(Debug, Error)]
-#[error("cannot write to stdout: {0}")]
-pub struct OutputError(#[source] io::Error);
+pub enum OutputError {
+    /// Stdout took nothing more.
+    #[error("cannot write to stdout: {0}")]
+    Stdout(#[source] io::Error),
+    /// The file that GitHub Actions reads took nothing.
+    #[error("cannot give the token to the job: {0}")]
+    Github(#[source] FsError),
+}
 
 /// Prints data.
 #[derive(Debug, Clone, Copy)]
@@ -59,7 +68,7 @@ impl Printer {
         let written =
             out.write_all(text.as_bytes()).and_then(|()| out.write_all(end.as_bytes())).and_then(|()| out.flush());
         match written {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(OutputError(error)),
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(OutputError::Stdout(error)),
             _ => Ok(()),
         }
     }

@@ -2,6 +2,7 @@
 //! a reservation: the types say so.
 
 pub mod file;
+pub mod profiles;
 pub mod record;
 pub mod seal;
 

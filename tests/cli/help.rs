@@ -3,12 +3,13 @@
 use crate::support::{TestEnv, canary};
 
 /// Every command, as it is written.
-pub const COMMANDS: [&[&str]; 13] = [
+pub const COMMANDS: [&[&str]; 19] = [
     &["obtain"],
     &["refresh"],
     &["renew"],
     &["revoke"],
     &["token"],
+    &["exec"],
     &["status"],
     &["import"],
     &["remove"],
@@ -16,7 +17,12 @@ pub const COMMANDS: [&[&str]; 13] = [
     &["config", "path"],
     &["config", "init"],
     &["config", "show"],
+    &["history"],
+    &["doctor"],
     &["emulator"],
+    &["completions"],
+    &["man"],
+    &["help"],
 ];
 
 #[test]
@@ -44,6 +50,80 @@ fn explains_every_command_in_one_line_and_more() {
             assert!(summary.chars().next().is_some_and(char::is_uppercase) && !summary.ends_with('.'), "{summary}");
         }
     }
+}
+
+#[test]
+fn shows_examples_and_groups_in_the_help_of_every_command() {
+    let env = TestEnv::new();
+    for command in COMMANDS {
+        let run = env.tokman(&[command, &["--help"]].concat());
+        run.code(0).stdout_has("\nOptions of every command:\n");
+        let examples = run.stdout.split("\nExamples:\n").nth(1).unwrap_or_else(|| panic!("no examples: {run}"));
+        assert!(examples.lines().filter(|line| line.contains("tokman ")).count() >= 2, "{run}");
+        // The long help has them, the short one too: they are what is looked for.
+        env.tokman(&[command, &["-h"]].concat()).code(0).stdout_has("\nExamples:\n");
+    }
+    let run = env.tokman(&["obtain", "--help"]);
+    for group in ["Grant:", "Login:", "Token:", "Credentials of the application:"] {
+        run.stdout_has(&format!("\n{group}"));
+    }
+}
+
+#[test]
+fn explains_commands_and_topics_by_the_word_help() {
+    let env = TestEnv::new();
+    for command in COMMANDS {
+        let by_option = env.tokman(&[command, &["--help"]].concat());
+        let by_word = env.tokman(&[&["help"], command].concat());
+        by_word.code(0).stderr_is("").stdout_is(&by_option.stdout);
+    }
+    env.tokman(&["help"]).code(0).stderr_is("").stdout_is(&env.tokman(&["--help"]).stdout);
+    env.tokman(&["help", "list"]).code(0).stdout_is(&env.tokman(&["status", "--help"]).stdout);
+    let root = env.tokman(&["--help"]);
+    for (topic, says) in [
+        ("exit-codes", "needs_login"),
+        ("files", ".default.lock"),
+        ("cron", "tokman refresh -p square -o none"),
+        ("ci", "tokman token -p square -o github"),
+    ] {
+        env.tokman(&["help", topic]).code(0).stderr_is("").stdout_has(says);
+        root.stdout_has(&format!("tokman help {topic}"));
+    }
+    let piped = env.tokman(&["help", "token"]);
+    assert!(!piped.stdout.contains('\u{1b}'), "{piped}");
+    let colored = env.tokman(&["help", "token", "--color", "always"]);
+    assert!(colored.code(0).stdout.contains('\u{1b}'), "{colored}");
+}
+
+#[test]
+fn suggests_the_page_that_was_meant() {
+    let env = TestEnv::new();
+    for (words, meant) in [
+        (&["exit-code"][..], "exit-codes"),
+        (&["Cron"], "cron"),
+        (&["refesh"], "refresh"),
+        (&["config", "inti"], "init"),
+    ] {
+        let run = env.tokman(&[&["help"], words].concat());
+        run.code(2).stdout_is("").stderr_has(&format!("did you mean '{meant}'?")).stderr_has("hint: tokman help");
+    }
+    env.tokman(&["help", "zzz"]).code(2).stderr_has("there is no help about 'zzz'").stderr_has("exit-codes");
+    env.tokman(&["help", "token", "x"]).code(2).stderr_has("there is no help about 'x'");
+    env.tokman(&["help", "\u{1b}[2J"]).code(2).stderr_lacks("\u{1b}[2J");
+}
+
+#[test]
+fn suggests_the_profile_that_was_meant() {
+    let env = TestEnv::new();
+    env.write_token("square/shop", &serde_json::json!({}));
+    env.write_token("wix/shopping", &serde_json::json!({}));
+    for command in ["token", "refresh", "renew", "revoke", "remove", "status"] {
+        let run = env.command(&[command, "-p", "square", "-n", "Shpo"]).var("TOKMAN_SQUARE_CLIENT_ID", "x").run();
+        run.code(4).stdout_is("").stderr_has("error: nothing is stored for square/Shpo; did you mean square/shop?\n");
+        run.stderr_lacks("caused by").stderr_has("hint: tokman obtain --provider square --profile Shpo");
+    }
+    env.tokman(&["token", "-p", "square", "-n", "other"]).code(4).stderr_lacks("did you mean");
+    env.tokman(&["token", "-p", "wix", "-n", "shop"]).stderr_lacks("square/");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::support::machine::skip;
 use crate::support::{Answer, Server, Stored, TestEnv, canary};
 
 /// Every verb that can run to an end by itself here, each with what would make it print.
-const VERBS: [&[&str]; 14] = [
+const VERBS: [&[&str]; 18] = [
     &["--help"],
     &["--version"],
     &["token", "-p", "square"],
@@ -21,6 +21,10 @@ const VERBS: [&[&str]; 14] = [
     &["config", "path"],
     &["config", "init"],
     &["config", "show"],
+    &["completions", "bash"],
+    &["man"],
+    &["help", "cron"],
+    &["exec", "-p", "square", "--", "true"],
     &["history"],
     &["doctor", "--offline"],
     &["revoke", "-p", "square"],

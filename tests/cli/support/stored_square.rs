@@ -51,6 +51,12 @@ impl Stored {
         self
     }
 
+    /// Issued by another address.
+    pub fn issued_by(mut self, url: &str) -> Self {
+        url.clone_into(&mut self.url);
+        self
+    }
+
     /// Stored for another key.
     pub fn of(mut self, key: &str) -> Self {
         key.clone_into(&mut self.key);

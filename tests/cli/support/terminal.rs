@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::env::TestEnv;
-use super::run::Running;
+use super::run::{Run, Running};
 
 /// The port that a login listens on unless it is told another.
 pub const PORT: u16 = 8917;
@@ -55,6 +55,14 @@ pub fn on_terminal<'a>(home: &'a TestEnv, options: &str) -> Running<'a> {
     home.program("script", &["-qefc", &format!("{tokman} obtain {options} -o none"), "/dev/null"])
         .var("BROWSER", browser.to_str().expect("a path that is text"))
         .spawn()
+}
+
+/// tokman on a terminal, with these answers typed ahead.
+#[track_caller]
+pub fn answering(home: &TestEnv, words: &str, answers: &[&str]) -> Run {
+    let typed = [answers, &[""]].concat().join("\n");
+    let command = format!("{} {words}", env!("CARGO_BIN_EXE_tokman"));
+    home.program("script", &["-qefc", &command, "/dev/null"]).stdin(typed).run()
 }
 
 /// Where the browser writes down what it was told to open.

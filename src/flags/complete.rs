@@ -1,0 +1,96 @@
+//! What a shell offers for the names of providers and profiles. Reads the config file and the names of files; opens no
+//! token, starts nothing, says nothing.
+
+use std::ffi::{OsStr, OsString};
+
+use clap_complete::CompletionCandidate;
+
+use crate::config::{Options, Settings};
+use crate::model::ProviderName;
+use crate::ops::stored_names;
+
+/// The providers that are known and begin like this.
+pub fn providers(current: &OsStr) -> Vec<CompletionCandidate> {
+    let names = settings().map(|settings| settings.known_providers()).unwrap_or_default();
+    offer(names.into_iter(), current)
+}
+
+/// The stored profiles that begin like this: of the provider that the command line names, else of all.
+pub fn profiles(current: &OsStr) -> Vec<CompletionCandidate> {
+    let Some(settings) = settings() else { return Vec::new() };
+    let providers: Vec<ProviderName> = match &settings.provider {
+        Some(provider) => vec![provider.value.clone()],
+        None => settings.known_providers().iter().filter_map(|name| name.parse().ok()).collect(),
+    };
+    let names = providers.iter().flat_map(|provider| stored_names::of_provider(&settings, provider));
+    let mut names: Vec<String> = names.map(|name| name.to_string()).collect();
+    names.sort_unstable();
+    names.dedup();
+    offer(names.into_iter(), current)
+}
+
+fn offer(names: impl Iterator<Item = String>, current: &OsStr) -> Vec<CompletionCandidate> {
+    let current = current.to_string_lossy();
+    names.filter(|name| name.starts_with(&*current)).map(CompletionCandidate::new).collect()
+}
+
+/// The settings that the command line would have so far; `None` where there are none that work.
+fn settings() -> Option<Settings> {
+    Settings::load(options(&std::env::args_os().collect::<Vec<_>>())).ok()
+}
+
+/// What of a half-written command line decides about names. It cannot be parsed yet: something is missing.
+fn options(args: &[OsString]) -> Options {
+    // The shell's own words stand before the first --, those of the command that `exec` runs after the next.
+    let line = args.iter().skip_while(|word| *word != "--").skip(1).take_while(|word| *word != "--");
+    let line: Vec<&OsStr> = line.map(OsString::as_os_str).collect();
+    let value = |names: &[&str]| {
+        line.iter().enumerate().rev().find_map(|(at, word)| {
+            let word = word.to_str()?;
+            if names.contains(&word) {
+                // Bash makes words of their own of what stands around '='.
+                let next = *line.get(at + 1)?;
+                return if next == "=" { line.get(at + 2).copied() } else { Some(next) }.map(OsStr::to_owned);
+            }
+            let after = |name: &&str| word.strip_prefix(name).map(|rest| rest.strip_prefix('=').unwrap_or(rest));
+            names.iter().find_map(after).filter(|rest| !rest.is_empty()).map(OsString::from)
+        })
+    };
+    let text = |names: &[&str]| value(names).and_then(|value| value.into_string().ok()).filter(|text| !text.is_empty());
+    Options {
+        provider: text(&["--provider", "-p"]),
+        config_dir: value(&["--config-dir"]).map(Into::into),
+        store: text(&["--store"]),
+        ..Options::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_the_provider_however_it_is_written() {
+        for (line, provider) in [
+            ("tokman -- tokman token -p wix -n ", Some("wix")),
+            ("tokman -- tokman token -pwix -n ", Some("wix")),
+            ("tokman -- tokman token --provider wix -n ", Some("wix")),
+            ("tokman -- tokman token --provider=wix -n ", Some("wix")),
+            ("tokman -- tokman token --provider = wix -n ", Some("wix")),
+            ("tokman -- tokman token -p square -p wix -n ", Some("wix")),
+            ("tokman -- tokman exec -n x -- psql -p wix", None),
+            ("tokman -- tokman token -n ", None),
+            ("tokman -p wix", None),
+        ] {
+            let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            assert_eq!(options(&words).provider.as_deref(), provider, "{line}");
+        }
+    }
+
+    #[test]
+    fn offers_what_begins_like_the_word() {
+        let offered = offer(["square", "wix", "square-two"].map(str::to_owned).into_iter(), OsStr::new("sq"));
+        let names: Vec<_> = offered.iter().map(|candidate| candidate.get_value().to_owned()).collect();
+        assert_eq!(names, ["square", "square-two"]);
+    }
+}
