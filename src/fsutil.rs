@@ -97,6 +97,28 @@ pub fn read_private(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, FsError>
     read_capped(file, path, limit).map(Some)
 }
 
+/// Reads a secret that root may have handed over: a private file as [`read_private`] has it, or root's own file that a
+/// group or an access list lets us read and everybody else not, also where a link of root's leads to it. That is how
+/// systemd hands over credentials and Kubernetes secrets.
+///
+/// # Errors
+/// What is wrong with the file.
+pub fn read_handed_over(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, FsError> {
+    let refused = match read_private(path, limit) {
+        Err(error @ (FsError::Foreign { .. } | FsError::NotAFile { .. })) => error,
+        read => return read,
+    };
+    if !fs::symlink_metadata(path).is_ok_and(|meta| platform::is_of_root(&meta)) {
+        return Err(refused);
+    }
+    let file = platform::open_at_once(OpenOptions::new().read(true)).open(path).map_err(FsError::io("open", path))?;
+    let meta = file.metadata().map_err(FsError::io("open", path))?;
+    if !meta.is_file() || !platform::is_of_root(&meta) || platform::mode(&meta) & 0o037 != 0 {
+        return Err(refused);
+    }
+    read_capped(file, path, limit).map(Some)
+}
+
 /// Reads a file that need not be private, as a config file without secrets, and tells its permission bits.
 ///
 /// # Errors

@@ -72,6 +72,11 @@ pub fn check_access(path: &Path, meta: &Metadata, forbidden: u32, wanted: u32) -
     Ok(())
 }
 
+/// Whether it is root's, and we are somebody else: what root has is ours already when we are root.
+pub fn is_of_root(meta: &Metadata) -> bool {
+    meta.uid() == 0 && !rustix::process::geteuid().is_root()
+}
+
 /// What is there in place of a regular file.
 pub fn kind(meta: &Metadata) -> &'static str {
     let kind = meta.file_type();

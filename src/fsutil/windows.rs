@@ -67,6 +67,11 @@ pub fn check_access(_path: &Path, _meta: &Metadata, _forbidden: u32, _wanted: u3
     Ok(())
 }
 
+/// There is no root here.
+pub fn is_of_root(_meta: &Metadata) -> bool {
+    false
+}
+
 /// What is there in place of a regular file.
 pub fn kind(meta: &Metadata) -> &'static str {
     if meta.is_dir() {
