@@ -30,6 +30,7 @@ pub const fn keep_name(options: &mut OpenOptions) -> &mut OpenOptions {
 }
 
 /// Whether both are the same file.
+#[must_use]
 pub fn is_same(one: &Metadata, other: &Metadata) -> bool {
     (one.dev(), one.ino()) == (other.dev(), other.ino())
 }
@@ -40,6 +41,9 @@ pub fn mode(meta: &Metadata) -> u32 {
 }
 
 /// Sets the permission bits.
+///
+/// # Errors
+/// What the system refused.
 pub fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
     fs::set_permissions(path, Permissions::from_mode(mode))
 }
@@ -94,6 +98,7 @@ pub fn kind(meta: &Metadata) -> &'static str {
 }
 
 /// Whether the error says that there are no locks on this file system.
+#[must_use]
 pub fn is_unlockable(error: &io::Error) -> bool {
     error.raw_os_error().is_some_and(|code| {
         [Errno::NOLCK, Errno::OPNOTSUPP, Errno::NOSYS].iter().any(|errno| errno.raw_os_error() == code)
@@ -101,6 +106,9 @@ pub fn is_unlockable(error: &io::Error) -> bool {
 }
 
 /// The network file system that a directory is on: a lock there holds on this machine only, or not at all.
+///
+/// # Errors
+/// Where the system does not tell.
 #[cfg(target_os = "linux")]
 pub fn network_file_system(dir: &Path) -> io::Result<Option<&'static str>> {
     let found = rustix::fs::statfs(dir)?;
@@ -119,6 +127,9 @@ pub fn network_file_system(dir: &Path) -> io::Result<Option<&'static str>> {
 }
 
 /// The network file system that a directory is on: a lock there holds on this machine only, or not at all.
+///
+/// # Errors
+/// Where the system does not tell.
 #[cfg(target_vendor = "apple")]
 pub fn network_file_system(dir: &Path) -> io::Result<Option<&'static str>> {
     /// `MNT_LOCAL` of statfs(2): the file system is stored on this machine.
@@ -128,6 +139,9 @@ pub fn network_file_system(dir: &Path) -> io::Result<Option<&'static str>> {
 }
 
 /// Not known here.
+///
+/// # Errors
+/// Where the system does not tell.
 #[cfg(not(any(target_os = "linux", target_vendor = "apple")))]
 pub fn network_file_system(_dir: &Path) -> io::Result<Option<&'static str>> {
     Ok(None)

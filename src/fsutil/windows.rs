@@ -33,6 +33,7 @@ pub fn keep_name(options: &mut OpenOptions) -> &mut OpenOptions {
 }
 
 /// Always: what is open by [`keep_name`] keeps its name.
+#[must_use]
 pub fn is_same(_one: &Metadata, _other: &Metadata) -> bool {
     true
 }
@@ -43,6 +44,9 @@ pub fn mode(meta: &Metadata) -> u32 {
 }
 
 /// Nothing to set.
+///
+/// # Errors
+/// What the system refused.
 pub fn set_mode(_path: &Path, _mode: u32) -> io::Result<()> {
     Ok(())
 }
@@ -84,11 +88,15 @@ pub fn kind(meta: &Metadata) -> &'static str {
 }
 
 /// Whether the error says that there are no locks on this file system.
+#[must_use]
 pub fn is_unlockable(error: &io::Error) -> bool {
     error.raw_os_error().is_some_and(|code| UNLOCKABLE.contains(&code))
 }
 
 /// The network file system that a directory is on, also behind the letter of a drive.
+///
+/// # Errors
+/// Where the system does not tell.
 pub fn network_file_system(dir: &Path) -> io::Result<Option<&'static str>> {
     let whole = fs::canonicalize(dir)?;
     let is_share = match whole.components().next() {
