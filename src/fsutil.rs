@@ -2,16 +2,24 @@
 //! disk when the call returns. What others could have written or can read is refused.
 
 mod temporary;
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
 use thiserror::Error;
 
 pub use temporary::{Replacement, spool};
+#[cfg(unix)]
+use unix as platform;
+#[cfg(windows)]
+use windows as platform;
+
+pub use platform::{is_same, is_unlockable, keep_name, network_file_system, set_mode};
 
 /// A file or directory that could not be used, always with its path.
 #[derive(Debug, Error)]
@@ -91,22 +99,43 @@ pub fn read_private(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, FsError>
     read_capped(file, path, limit).map(Some)
 }
 
+/// Reads a secret that root may have handed over: a private file as [`read_private`] has it, or root's own file that a
+/// group or an access list lets us read and everybody else not, also where a link of root's leads to it. That is how
+/// systemd hands over credentials and Kubernetes secrets.
+///
+/// # Errors
+/// What is wrong with the file.
+pub fn read_handed_over(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, FsError> {
+    let refused = match read_private(path, limit) {
+        Err(error @ (FsError::Foreign { .. } | FsError::NotAFile { .. })) => error,
+        read => return read,
+    };
+    if !fs::symlink_metadata(path).is_ok_and(|meta| platform::is_of_root(&meta)) {
+        return Err(refused);
+    }
+    let file = platform::open_at_once(OpenOptions::new().read(true)).open(path).map_err(FsError::io("open", path))?;
+    let meta = file.metadata().map_err(FsError::io("open", path))?;
+    if !meta.is_file() || !platform::is_of_root(&meta) || platform::mode(&meta) & 0o037 != 0 {
+        return Err(refused);
+    }
+    read_capped(file, path, limit).map(Some)
+}
+
 /// Reads a file that need not be private, as a config file without secrets, and tells its permission bits.
 ///
 /// # Errors
 /// What is wrong with the file.
 pub fn read_any(path: &Path, limit: u64) -> Result<Option<(Vec<u8>, u32)>, FsError> {
-    let flags = (OFlags::NONBLOCK | OFlags::CLOEXEC).bits().cast_signed();
-    let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
+    let file = match platform::open_at_once(OpenOptions::new().read(true)).open(path) {
         Ok(file) => file,
         Err(error) if is_absent(&error) => return Ok(None),
         Err(error) => return Err(FsError::io("read", path)(error)),
     };
     let meta = file.metadata().map_err(FsError::io("read", path))?;
     if !meta.is_file() {
-        return Err(FsError::NotAFile { path: path.to_owned(), what: kind_of(&meta) });
+        return Err(FsError::NotAFile { path: path.to_owned(), what: platform::kind(&meta) });
     }
-    read_capped(file, path, limit).map(|bytes| Some((bytes, meta.mode() & 0o7777)))
+    read_capped(file, path, limit).map(|bytes| Some((bytes, platform::mode(&meta))))
 }
 
 /// Opens an existing private file with `options`; `None` where there is none.
@@ -114,22 +143,21 @@ pub fn read_any(path: &Path, limit: u64) -> Result<Option<(Vec<u8>, u32)>, FsErr
 /// # Errors
 /// Not a regular file (symbolic links are not followed), not ours, or open to others beyond `wanted`.
 pub fn open_private(path: &Path, options: &OpenOptions, wanted: u32) -> Result<Option<File>, FsError> {
-    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC).bits().cast_signed();
-    let file = match options.clone().custom_flags(flags).mode(wanted).open(path) {
+    let file = match platform::open_as_it_is(&mut options.clone(), wanted).open(path) {
         Ok(file) => file,
         Err(error) if is_absent(&error) => return Ok(None),
         Err(error) => {
             return Err(match fs::symlink_metadata(path) {
-                Ok(meta) if !meta.is_file() => FsError::NotAFile { path: path.to_owned(), what: kind_of(&meta) },
+                Ok(meta) if !meta.is_file() => FsError::NotAFile { path: path.to_owned(), what: platform::kind(&meta) },
                 _ => FsError::io("open", path)(error),
             });
         }
     };
     let meta = file.metadata().map_err(FsError::io("open", path))?;
     if !meta.is_file() {
-        return Err(FsError::NotAFile { path: path.to_owned(), what: kind_of(&meta) });
+        return Err(FsError::NotAFile { path: path.to_owned(), what: platform::kind(&meta) });
     }
-    check_owner_and_mode(path, &meta, 0o077 & !wanted, wanted)?;
+    platform::check_access(path, &meta, 0o077 & !wanted, wanted)?;
     Ok(Some(file))
 }
 
@@ -164,7 +192,7 @@ pub fn check_private_dir(path: &Path) -> Result<(), FsError> {
             source: io::ErrorKind::NotADirectory.into(),
         });
     }
-    check_owner_and_mode(path, &meta, 0o022, 0o700)
+    platform::check_access(path, &meta, 0o022, 0o700)
 }
 
 fn make_ancestors(path: &Path) -> Result<(), FsError> {
@@ -178,11 +206,9 @@ fn make_ancestors(path: &Path) -> Result<(), FsError> {
 }
 
 fn make_one_dir(path: &Path) -> Result<(), FsError> {
-    match DirBuilder::new().mode(0o700).create(path) {
+    match platform::make_dir(path) {
         // The umask may have taken the owner's own bits.
-        Ok(()) => {
-            fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(FsError::io("set the mode of", path))?;
-        }
+        Ok(()) => set_mode(path, 0o700).map_err(FsError::io("set the mode of", path))?,
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
         Err(error) => return Err(FsError::io("make the directory", path)(error)),
     }
@@ -198,11 +224,10 @@ fn make_one_dir(path: &Path) -> Result<(), FsError> {
 /// What the system refused; where that is for want of room, nothing is left behind.
 pub fn create_private(path: &Path, bytes: &[u8], durable: bool) -> Result<File, FsError> {
     let mut options = OpenOptions::new();
-    options.read(true).write(true).create_new(true).mode(0o600);
-    options.custom_flags((OFlags::NOFOLLOW | OFlags::CLOEXEC).bits().cast_signed());
+    let options = platform::open_as_it_is(options.read(true).write(true).create_new(true), 0o600);
     let mut file = options.open(path).map_err(FsError::io("create", path))?;
     let written = (|| {
-        file.set_permissions(Permissions::from_mode(0o600))?;
+        platform::set_mode_of(&file, 0o600)?;
         file.write_all(bytes)?;
         if durable { file.sync_all() } else { Ok(()) }
     })();
@@ -219,11 +244,11 @@ pub fn create_private(path: &Path, bytes: &[u8], durable: bool) -> Result<File, 
 /// # Errors
 /// What the system refused.
 pub fn restore_owner_bits(file: &File, path: &Path) -> Result<(), FsError> {
-    let mode = file.metadata().map_err(FsError::io("look at", path))?.mode();
-    if mode & 0o600 == 0o600 {
+    let meta = file.metadata().map_err(FsError::io("look at", path))?;
+    if platform::mode(&meta) & 0o600 == 0o600 {
         return Ok(());
     }
-    file.set_permissions(Permissions::from_mode(0o600)).map_err(FsError::io("set the mode of", path))
+    platform::set_mode_of(file, 0o600).map_err(FsError::io("set the mode of", path))
 }
 
 /// Replaces all that is in an open file by `bytes`, on the disk on return. Where the file was as large already, this
@@ -296,7 +321,7 @@ pub fn overwrite_private(path: &Path, bytes: &[u8], durable: bool) -> Result<Fil
 /// # Errors
 /// What the system refused.
 pub fn write_public(path: &Path, bytes: &[u8]) -> Result<(), FsError> {
-    let opened = OpenOptions::new().write(true).create(true).truncate(true).mode(0o666).open(path);
+    let opened = OpenOptions::new().write(true).create(true).truncate(true).open(path);
     opened.and_then(|mut file| file.write_all(bytes)).map_err(FsError::io("write", path))
 }
 
@@ -307,8 +332,7 @@ pub fn write_public(path: &Path, bytes: &[u8]) -> Result<(), FsError> {
 /// What the system refused, also where there is no such file.
 pub fn append_lines(path: &Path, lines: &str) -> Result<(), FsError> {
     let appended = (|| {
-        let flags = (OFlags::NONBLOCK | OFlags::CLOEXEC).bits().cast_signed();
-        let mut file = OpenOptions::new().read(true).append(true).custom_flags(flags).open(path)?;
+        let mut file = platform::open_at_once(OpenOptions::new().read(true).append(true)).open(path)?;
         let mut last = [b'\n'];
         if file.metadata()?.len() > 0 {
             file.seek(io::SeekFrom::End(-1))?;
@@ -340,7 +364,7 @@ fn sync_parent(path: &Path) -> Result<(), FsError> {
 
 fn sync_dir(path: &Path) -> Result<(), FsError> {
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-    File::open(path).and_then(|dir| dir.sync_all()).map_err(FsError::io("sync", path))
+    platform::sync_dir(path).map_err(FsError::io("sync", path))
 }
 
 /// Whether the error says that there is no such thing.
@@ -358,37 +382,14 @@ fn read_capped(file: File, path: &Path, limit: u64) -> Result<Vec<u8>, FsError> 
     Ok(bytes)
 }
 
-fn check_owner_and_mode(path: &Path, meta: &fs::Metadata, forbidden: u32, wanted: u32) -> Result<(), FsError> {
-    let uid = meta.uid();
-    if uid != rustix::process::geteuid().as_raw() {
-        return Err(FsError::Foreign { path: path.to_owned(), uid });
-    }
-    let mode = meta.mode() & 0o7777;
-    if mode & forbidden != 0 {
-        return Err(FsError::Exposed { path: path.to_owned(), mode, wanted });
-    }
-    Ok(())
-}
-
-fn kind_of(meta: &fs::Metadata) -> &'static str {
-    use std::os::unix::fs::FileTypeExt as _;
-    let kind = meta.file_type();
-    if kind.is_dir() {
-        "a directory"
-    } else if kind.is_symlink() {
-        "a symbolic link"
-    } else if kind.is_fifo() {
-        "a FIFO"
-    } else if kind.is_socket() {
-        "a socket"
-    } else {
-        "a device"
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    fn mode_of(path: &Path) -> u32 {
+        platform::mode(&fs::metadata(path).unwrap())
+    }
 
     fn dir() -> tempfile::TempDir {
         tempfile::tempdir().unwrap()
@@ -402,23 +403,24 @@ mod tests {
         make_private_dir(&inner).unwrap();
         let path = inner.join("f");
         create_private(&path, b"text", true).unwrap();
-        assert_eq!(fs::metadata(&inner).unwrap().mode() & 0o777, 0o700);
-        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        #[cfg(unix)]
+        assert_eq!((mode_of(&inner), mode_of(&path)), (0o700, 0o600));
         assert_eq!(read_private(&path, 10).unwrap().unwrap(), b"text");
         assert_eq!(read_private(&inner.join("none"), 10).unwrap(), None);
         assert!(matches!(create_private(&path, b"", false), Err(FsError::Io { .. })));
         assert!(remove(&path, true).unwrap() && !remove(&path, true).unwrap());
     }
 
+    #[cfg(unix)]
     #[test]
     fn refuses_what_others_can_read_and_what_is_no_file() {
         let root = dir();
         let path = root.path().join("f");
         create_private(&path, b"text", false).unwrap();
-        fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        set_mode(&path, 0o644).unwrap();
         let error = read_private(&path, 10).unwrap_err();
         assert!(error.remedy().unwrap().starts_with("chmod 600 "));
-        fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        set_mode(&path, 0o600).unwrap();
         assert!(matches!(read_private(&path, 3), Err(FsError::TooLarge { .. })));
 
         let link = root.path().join("link");
@@ -430,12 +432,13 @@ mod tests {
         assert!(matches!(read_private(&socket, 10), Err(FsError::NotAFile { what: "a socket", .. })));
     }
 
+    #[cfg(unix)]
     #[test]
     fn refuses_a_directory_that_others_can_write_into() {
         let root = dir();
         let inner = root.path().join("open");
         make_private_dir(&inner).unwrap();
-        fs::set_permissions(&inner, Permissions::from_mode(0o777)).unwrap();
+        set_mode(&inner, 0o777).unwrap();
         assert!(matches!(make_private_dir(&inner), Err(FsError::Exposed { mode: 0o777, .. })));
     }
 

@@ -36,7 +36,6 @@ pub mod store;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::CommandFactory as _;
 use clap_complete::CompleteEnv;
@@ -98,7 +97,7 @@ fn harden() {
     {
         process::lower_core_dumps();
         // A file that may not grow is an error to report, not the end of the process: a handler that does nothing.
-        let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default());
+        let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, std::sync::Arc::default());
     }
 }
 

@@ -4,9 +4,10 @@ use std::ffi::OsString;
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
-use std::sync::{OnceLock, mpsc};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+#[cfg(unix)]
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use thiserror::Error;
 
@@ -106,18 +107,25 @@ pub fn run(argv: &[String], input: &[u8], capture: u64, limit: Duration) -> Resu
 }
 
 /// The limit of core dumps that this process was started with.
-static CORE: OnceLock<Rlimit> = OnceLock::new();
+#[cfg(unix)]
+static CORE: std::sync::OnceLock<Rlimit> = std::sync::OnceLock::new();
 
 /// Sets the limit of core dumps to nothing, in a way that [`replace`] can take back. Best effort.
+#[cfg(unix)]
 pub fn lower_core_dumps() {
     let before = CORE.get_or_init(|| getrlimit(Resource::Core));
     let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: before.maximum });
 }
 
 /// Sets the limit of core dumps to nothing for good. Best effort.
+#[cfg(unix)]
 pub fn give_up_core_dumps() {
     let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
 }
+
+/// Nothing: there are no core dumps here.
+#[cfg(not(unix))]
+pub const fn give_up_core_dumps() {}
 
 /// Whether this process ignores a signal, as what `nohup` starts does; `false` where the system does not tell.
 #[must_use]
@@ -186,7 +194,21 @@ fn find(name: &str) -> Result<PathBuf, ProcessError> {
         .ok_or_else(|| ProcessError::Run { program: name.to_owned(), source: io::ErrorKind::NotFound.into() })
 }
 
-#[cfg(test)]
+/// The name of this machine.
+#[cfg(unix)]
+#[must_use]
+pub fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// The name of this machine; empty where the system does not tell.
+#[cfg(not(unix))]
+#[must_use]
+pub fn host() -> String {
+    env::text("COMPUTERNAME").unwrap_or_default()
+}
+
+#[cfg(all(test, unix))]
 mod tests {
     use super::*;
 

@@ -1,5 +1,6 @@
 //! `tokman emulator`: a local Square, Wix and OAuth 2.0 provider, for trials and tests.
 
+mod child;
 mod demo;
 
 use std::ffi::OsString;
@@ -10,8 +11,6 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
 
 use crate::context::Context;
 use crate::emulator::{Emulator, Options};
@@ -20,6 +19,7 @@ use crate::exit::Usage;
 use crate::fsutil::{self, FsError};
 use crate::model::duration;
 use crate::ops;
+use child::{Signals, exit_code};
 
 /// The port where no other is asked for and nobody else has to know it.
 const PORT: u16 = 8918;
@@ -109,22 +109,13 @@ pub fn run(context: &Context, args: &EmulatorArgs) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     };
     // Signals are the command's to honour: the temporary directory goes away after it.
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+    let signals = Signals::hold()?;
     let mut command = Command::new(program);
     command.args(rest);
     in_environment(&mut command, &environment, home.path());
     let spawned = command.spawn();
     let mut child = spawned.map_err(|error| Usage::new(format!("cannot run {}: {error}", program.display())))?;
-    let pid = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw);
-    std::thread::spawn(move || {
-        // Ctrl-C reaches the command from the terminal; the others only this process.
-        for signal in signals.forever().filter(|signal| *signal != SIGINT) {
-            let signal = rustix::process::Signal::from_named_raw(signal);
-            if let (Some(pid), Some(signal)) = (pid, signal) {
-                let _ = rustix::process::kill_process(pid, signal);
-            }
-        }
-    });
+    signals.hand_on(&child);
     let status = child.wait()?;
     Ok(exit_code(status))
 }
@@ -152,17 +143,8 @@ fn in_environment(command: &mut Command, environment: &[(&'static str, String)],
     command.env(env::CONFIG_DIR, config_dir(home));
 }
 
-/// A child's exit code; as shells have it, 128 and its number for a signal.
-fn exit_code(status: std::process::ExitStatus) -> ExitCode {
-    use std::os::unix::process::ExitStatusExt as _;
-    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1);
-    ExitCode::from(u8::try_from(code).unwrap_or(1))
-}
-
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
     use super::*;
 
     #[test]
@@ -174,6 +156,6 @@ mod tests {
         let provider = &text.parse::<toml::Table>().unwrap()["provider"]["acme"];
         assert_eq!(provider["kind"].as_str(), Some("oauth2"));
         assert_eq!(provider["issuer"].as_str(), Some("http://127.0.0.1:1/acme"));
-        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o7777, 0o600);
+        assert!(fsutil::read_private(&file, 1000).unwrap().is_some(), "nobody else can read it");
     }
 }

@@ -26,12 +26,19 @@ pub fn rescue_dirs() -> Vec<PathBuf> {
     let state = env::state_home()
         .map(|home| home.join("tokman"))
         .or_else(|| project().and_then(|dirs| dirs.state_dir().or(Some(dirs.data_local_dir())).map(PathBuf::from)));
-    env::runtime_dir()
-        .map(|dir| dir.join("tokman"))
-        .into_iter()
-        .chain(state)
-        .chain([std::env::temp_dir().join(format!("tokman-{}", rustix::process::geteuid().as_raw()))])
-        .collect()
+    env::runtime_dir().map(|dir| dir.join("tokman")).into_iter().chain(state).chain([temporary()]).collect()
+}
+
+/// The system's temporary directory is everybody's: one of our own in it.
+#[cfg(unix)]
+fn temporary() -> PathBuf {
+    std::env::temp_dir().join(format!("tokman-{}", rustix::process::geteuid().as_raw()))
+}
+
+/// The temporary directory is the user's own.
+#[cfg(not(unix))]
+fn temporary() -> PathBuf {
+    std::env::temp_dir().join("tokman")
 }
 
 fn project() -> Option<ProjectDirs> {

@@ -47,7 +47,7 @@ impl SecretSource {
         let text = match self {
             Self::Literal(secret) => Some(secret.clone()),
             Self::Env(name) => env::text(name).map(Secret::new),
-            Self::File(path) => match fsutil::read_private(path, LIMIT)? {
+            Self::File(path) => match fsutil::read_handed_over(path, LIMIT)? {
                 Some(bytes) => Some(utf8(bytes).ok_or_else(|| error(format!("{} is not text", path.display())))?),
                 None => None,
             },

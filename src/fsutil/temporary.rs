@@ -1,13 +1,11 @@
 //! Files that are there for a while: one that takes another's place when it is whole, and one without a name.
 
-use std::fs::Permissions;
 use std::io::{BufWriter, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use tempfile::{Builder, NamedTempFile, SpooledTempFile};
 
-use crate::fsutil::FsError;
+use crate::fsutil::{FsError, platform};
 
 /// A file in the making that takes the place of another at once. Dropped before that, it leaves nothing.
 #[derive(Debug)]
@@ -25,7 +23,7 @@ impl Replacement {
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let begun = Builder::new().prefix(".tokman-").suffix(".tmp").tempfile_in(parent);
         let file = begun.and_then(|file| {
-            file.as_file().set_permissions(Permissions::from_mode(mode))?;
+            platform::set_mode_of(file.as_file(), mode)?;
             Ok(BufWriter::new(file))
         });
         Ok(Self { file: file.map_err(FsError::io("replace", path))?, path: path.to_owned() })

@@ -10,6 +10,7 @@ use crate::env;
 use crate::net::NetError;
 
 /// Where systems keep their trusted certificates in one file: one read instead of hundreds.
+#[cfg(not(any(windows, target_os = "macos")))]
 const BUNDLES: [&str; 6] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",

@@ -105,7 +105,6 @@ fn save(path: &Path, metadata: &Metadata) -> Result<(), FsError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt as _;
 
     const ISSUER: &str = "https://a.example";
 
@@ -120,11 +119,12 @@ mod tests {
             save(&path, &metadata).unwrap();
             assert_eq!(load(&path, ISSUER).unwrap().endpoints, metadata.endpoints);
         }
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(fsutil::read_private(&path, LIMIT).unwrap().is_some(), "nobody else can read it");
         assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
         assert!(load(&path, "https://b.example").is_none());
     }
 
+    #[cfg(unix)]
     #[test]
     fn does_not_trust_metadata_that_others_could_have_written() {
         let dir = tempfile::tempdir().unwrap();
@@ -132,7 +132,7 @@ mod tests {
         let body = format!(r#"{{"issuer":"{ISSUER}"}}"#);
         let metadata = metadata::parse(Response::parse(body.as_bytes()).unwrap(), ISSUER).unwrap();
         save(&path, &metadata).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).unwrap();
+        fsutil::set_mode(&path, 0o666).unwrap();
         assert!(load(&path, ISSUER).is_none());
         fsutil::overwrite_private(&dir.path().join("torn.json"), b"{\"issuer\":", false).unwrap();
         assert!(load(&dir.path().join("torn.json"), ISSUER).is_none());

@@ -1,8 +1,7 @@
 //! Looks at everything that a refresh will need, before it is needed, and mends what is safe to mend. Sends nothing that
 //! carries a credential.
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt as _;
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -147,7 +146,7 @@ impl Doctor<'_> {
     /// A file or directory that is open to others is closed, if asked to.
     fn mend_mode(&self, what: String, error: &FsError) -> Finding {
         if let (true, FsError::Exposed { path, wanted, .. }) = (self.repair, error)
-            && fs::set_permissions(path, Permissions::from_mode(*wanted)).is_ok()
+            && fsutil::set_mode(path, *wanted).is_ok()
         {
             return Finding { verdict: Verdict::Mended, ..Finding::ok(what, format!("{error}; closed")) };
         }

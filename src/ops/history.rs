@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::fsutil::{self, FsError};
 use crate::model::{Key, Token};
 use crate::ops::Error;
+use crate::process;
 use crate::provider::ProviderError;
 
 /// The size at which the file is put aside and a new one begun, in bytes.
@@ -89,7 +90,7 @@ impl Event {
             old: None,
             new: None,
             pid: std::process::id(),
-            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            host: process::host(),
             duration_ms: i64::try_from(at.duration_since(began).as_millis()).unwrap_or_default().max(0),
             request_id: None,
             error: None,

@@ -5,10 +5,17 @@ use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::{flag, low_level};
+use signal_hook::{consts, flag, low_level};
 
 use crate::process;
+
+/// The signals that end a process from outside. Windows sends the first for Ctrl-C, and has no other.
+const ENDING: &[i32] = &[
+    consts::SIGINT,
+    consts::SIGTERM,
+    #[cfg(unix)]
+    consts::SIGHUP,
+];
 
 /// What the handlers, registered once, look at and leave behind.
 #[derive(Debug)]
@@ -26,7 +33,7 @@ fn handlers() -> io::Result<&'static Handlers> {
     }
     let handlers = Handlers { open: Arc::new(AtomicBool::new(true)), held: Arc::new(AtomicUsize::new(0)) };
     // One that is ignored (nohup) stays so, here and for the command that `exec` becomes: it ends nothing.
-    for signal in [SIGTERM, SIGINT, SIGHUP].into_iter().filter(|signal| !process::ignores(*signal)) {
+    for &signal in ENDING.iter().filter(|signal| !process::ignores(**signal)) {
         flag::register_conditional_default(signal, Arc::clone(&handlers.open))?;
         flag::register_usize(signal, Arc::clone(&handlers.held), usize::try_from(signal).unwrap_or_default())?;
     }

@@ -5,8 +5,7 @@
 //! fixed, not random: a later run finds it without reading the directory, and only the lease's holder makes it.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Read as _};
-use std::os::unix::fs::MetadataExt as _;
+use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -115,7 +114,9 @@ impl FileStore {
         }
         let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(meta.len()).unwrap_or_default() + 1));
         file.take(RECORD_LIMIT).read_to_end(&mut bytes).map_err(FsError::io("read", &path))?;
-        Ok(Some((bytes, path, Timestamp::new(meta.mtime(), 0).ok())))
+        let written = meta.modified().ok().and_then(|at| Timestamp::try_from(at).ok());
+        let written = written.and_then(|at| Timestamp::from_second(at.as_second()).ok());
+        Ok(Some((bytes, path, written)))
     }
 }
 
@@ -172,15 +173,16 @@ impl TokenStore for FileStore {
 
 /// Locks the file at `path`, making it if need be; `None` while another process has it.
 fn try_lock(path: &Path, dir: &Path) -> Result<Option<File>, StoreError> {
-    let options = OpenOptions::new().read(true).write(true).create(true).clone();
-    let file = fsutil::open_private(path, &options, 0o600)?
+    let mut options = OpenOptions::new();
+    let options = fsutil::keep_name(options.read(true).write(true).create(true));
+    let file = fsutil::open_private(path, options, 0o600)?
         .ok_or_else(|| FsError::io("open", path)(io::ErrorKind::NotFound.into()))?;
     fsutil::restore_owner_bits(&file, path)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Ok(None),
         Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Interrupted => return Ok(None),
-        Err(TryLockError::Error(error)) if is_unlockable(&error) => {
+        Err(TryLockError::Error(error)) if fsutil::is_unlockable(&error) => {
             return Err(StoreError::NoLocks { path: dir.to_owned(), what: "a file system without locks" });
         }
         Err(TryLockError::Error(error)) => return Err(FsError::io("lock", path)(error).into()),
@@ -188,37 +190,15 @@ fn try_lock(path: &Path, dir: &Path) -> Result<Option<File>, StoreError> {
     // Somebody may have put another file in its place meanwhile: then this lock is nobody's.
     let locked = file.metadata().map_err(FsError::io("look at", path))?;
     let named = std::fs::symlink_metadata(path).map_err(FsError::io("look at", path))?;
-    Ok(((locked.dev(), locked.ino()) == (named.dev(), named.ino())).then_some(file))
-}
-
-fn is_unlockable(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-    error.raw_os_error().is_some_and(|code| {
-        [Errno::NOLCK, Errno::OPNOTSUPP, Errno::NOSYS].iter().any(|errno| errno.raw_os_error() == code)
-    })
+    Ok(fsutil::is_same(&locked, &named).then_some(file))
 }
 
 /// A lock on a network file system holds on this machine only, or not at all.
-#[cfg(target_os = "linux")]
 fn refuse_network_file_system(dir: &Path) -> Result<(), StoreError> {
-    let found = rustix::fs::statfs(dir).map_err(|error| FsError::io("look at", dir)(error.into()))?;
-    // The magic numbers of statfs(2). The field's type differs between architectures, the low 32 bits do not.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "only the low 32 bits are the number")]
-    let what = match found.f_type as u32 {
-        0x6969 => "NFS",
-        0x517B | 0xFF53_4D42 | 0xFE53_4D42 => "SMB",
-        0x5346_414F | 0x6B41_4653 => "AFS",
-        0x00C3_6400 => "Ceph",
-        0x0BD0_0BD0 => "Lustre",
-        0x0116_1970 => "GFS2",
-        _ => return Ok(()),
-    };
-    Err(StoreError::NoLocks { path: dir.to_owned(), what })
-}
-
-#[cfg(not(target_os = "linux"))]
-fn refuse_network_file_system(_dir: &Path) -> Result<(), StoreError> {
-    Ok(())
+    match fsutil::network_file_system(dir).map_err(FsError::io("look at", dir))? {
+        Some(what) => Err(StoreError::NoLocks { path: dir.to_owned(), what }),
+        None => Ok(()),
+    }
 }
 
 /// Calls `take` with each name in a directory; none where there is no directory.
@@ -407,12 +387,14 @@ impl Lease for FileLease {
     }
 
     async fn last_failure(&mut self) -> Option<Failure> {
-        let bytes = fsutil::read_private(&self.lock_path, NOTE_LIMIT).ok().flatten()?;
+        // By the handle that has the lock: where locks are mandatory, another one may not read.
+        let mut bytes = Vec::new();
+        self.lock.rewind().ok()?;
+        (&self.lock).take(NOTE_LIMIT).read_to_end(&mut bytes).ok()?;
         serde_json::from_slice(&bytes).ok()
     }
 
     async fn note(&mut self, failure: Option<&Failure>) {
-        use std::io::{Seek as _, Write as _};
         let text = failure.and_then(|failure| serde_json::to_string(failure).ok()).unwrap_or_default();
         // Nothing to forget in an empty file: the common case costs one system call.
         if text.is_empty() && self.lock.metadata().is_ok_and(|meta| meta.len() == 0) {
@@ -432,7 +414,6 @@ impl Lease for FileLease {
 mod tests {
     use super::*;
     use crate::model::Secret;
-    use std::os::unix::fs::PermissionsExt as _;
 
     fn key() -> Key {
         "square/default".parse().unwrap()
@@ -632,6 +613,7 @@ mod tests {
         assert_eq!(seen, expected);
     }
 
+    #[cfg(unix)]
     #[tokio::test]
     async fn refuses_a_record_that_others_can_read() {
         let (dir, store) = store();
@@ -639,7 +621,7 @@ mod tests {
         let reservation = held.reserve(None).await.unwrap();
         held.put(reservation, &record("a")).await.unwrap();
         let path = dir.path().join("tokens/square/default.json");
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        fsutil::set_mode(&path, 0o644).unwrap();
         assert!(matches!(store.get(&key()).await, Err(StoreError::Fs(FsError::Exposed { .. }))));
     }
 }
