@@ -16,7 +16,7 @@ const STYLES: Styles = Styles::styled()
 #[derive(Debug, Parser)]
 #[command(version, styles = STYLES, propagate_version = true, subcommand_required = true, arg_required_else_help = true)]
 #[command(
-    after_help = "Try it without an account:\n  tokman emulator --demo\n\nExit codes: 0 ok, 2 usage, 3 config, 4 not found, 5 needs login, 6 rejected, 7 try again, 8 store, 10 not saved"
+    after_help = "Try it without an account:\n  tokman emulator --demo\n\nExit codes: 0 ok, 2 usage, 3 config, 4 not found, 5 needs login, 6 rejected, 7 try again, 8 store, 9 partial, 10 not saved"
 )]
 pub struct Cli {
     /// Options of every command.

@@ -171,6 +171,16 @@ pub enum Error {
     /// A rescue file that does not fit: none there, or something better is stored.
     #[error("{0}")]
     Rescue(String),
+    /// Of many keys, not all have what they should.
+    #[error("{text}")]
+    Keys {
+        /// The one reason, where nothing went well for that alone; else [`Code::Partial`].
+        code: Code,
+        /// How many had which fate.
+        text: String,
+        /// Whether a person has to log in for some.
+        needs_login: bool,
+    },
     /// The system refused something that always works.
     #[error("{0}")]
     System(String),
@@ -192,6 +202,7 @@ impl Error {
             Error::NotSaved { .. } | Error::Lost { .. } | Error::OtherAccount { .. } | Error::NoAccount { .. } => {
                 Code::NotSaved
             }
+            Error::Keys { code, .. } => *code,
             Error::Login(_) | Error::Rescue(_) => Code::Usage,
             Error::System(_) => Code::Internal,
         }

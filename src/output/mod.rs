@@ -1,6 +1,7 @@
 //! What reaches stdout. Data only; a closed pipe is not an error.
 
 pub mod log;
+pub mod progress;
 pub mod response;
 pub mod table;
 
@@ -55,13 +56,20 @@ impl Printer {
     }
 
     fn write(self, text: &str, end: &str) -> Result<(), OutputError> {
-        let mut out = AutoStream::new(io::stdout().lock(), self.color);
-        let written =
-            out.write_all(text.as_bytes()).and_then(|()| out.write_all(end.as_bytes())).and_then(|()| out.flush());
+        let written = progress::aside(|| {
+            let mut out = AutoStream::new(io::stdout().lock(), self.color);
+            out.write_all(text.as_bytes()).and_then(|()| out.write_all(end.as_bytes())).and_then(|()| out.flush())
+        });
         match written {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(OutputError(error)),
             _ => Ok(()),
         }
+    }
+
+    /// Whether a bar may stand on stderr, should that be a terminal.
+    #[must_use]
+    pub const fn has_bars(&self) -> bool {
+        !self.quiet && !self.json
     }
 
     /// Prints to stderr, for people; silenced by `--quiet`. Nobody is told when stderr takes nothing.
@@ -83,7 +91,9 @@ impl Printer {
 
     /// Prints to stderr as it is, also when quiet: errors.
     pub fn complain(&self, text: &str) {
-        let mut err = AutoStream::new(io::stderr().lock(), self.color);
-        let _ = err.write_all(text.as_bytes()).and_then(|()| err.write_all(b"\n"));
+        progress::aside(|| {
+            let mut err = AutoStream::new(io::stderr().lock(), self.color);
+            let _ = err.write_all(text.as_bytes()).and_then(|()| err.write_all(b"\n"));
+        });
     }
 }
