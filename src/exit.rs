@@ -217,6 +217,13 @@ fn hint_of(error: &Error, key: Option<&Key>) -> Option<String> {
             "mend it, then run it again with --replace: those that are stored are stored once more{}",
             hint_of(why, key).map(|hint| format!(" ({hint})")).unwrap_or_default()
         )),
+        Error::Keys { needs_login: true, .. } => {
+            Some("see who has to log in: tokman status --only needs_login".to_owned())
+        }
+        Error::Keys { code: Code::Rejected, .. } => {
+            Some("check the client id and the client secret; the stored grants are kept".to_owned())
+        }
+        Error::Keys { .. } => Some("the stored grants are kept; the next run takes up the rest".to_owned()),
         Error::Login(_) => key.map(|key| format!("begin again: tokman obtain {} --no-browser", options(key))),
         Error::Provider(_) | Error::Lost { .. } | Error::Rescue(_) | Error::System(_) => None,
     }

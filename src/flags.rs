@@ -136,6 +136,15 @@ impl Default for GlobalArgs {
     }
 }
 
+impl ApplicationArgs {
+    /// Whether any of them was given.
+    #[must_use]
+    pub const fn is_given(&self) -> bool {
+        let Self { client_id, client_secret_file, instance_id, environment } = self;
+        client_id.is_some() || client_secret_file.is_some() || instance_id.is_some() || environment.is_some()
+    }
+}
+
 impl GlobalArgs {
     /// What the settings take from the command line.
     #[must_use]

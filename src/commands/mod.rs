@@ -37,7 +37,7 @@ pub enum Command {
     /// Spends the refresh token and stores the result
     ///
     /// If another process refreshed the same key after this one started, that result is used. Client credentials (Wix
-    /// apps) have no refresh token: a new access token is minted.
+    /// apps) have no refresh token: a new access token is minted. With --all, every key in the store.
     Refresh(refresh::RefreshArgs),
     /// Extends an access token without a refresh token (Square's retired RenewToken)
     Renew(renew::RenewArgs),
@@ -106,7 +106,7 @@ pub enum Command {
 pub fn run(context: &Context, command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Obtain(args) => obtain::run(context, &args),
-        Command::Refresh(args) => refresh::run(context, args),
+        Command::Refresh(args) => refresh::run(context, &args),
         Command::Renew(args) => renew::run(context, &args),
         Command::Revoke(args) => revoke::run(context, &args),
         Command::Token(args) => token::run(context, &args),

@@ -12,13 +12,16 @@ use tokio::time::{Instant, timeout};
 
 use crate::model::{Clock, Replay};
 use crate::net::retry::{Ending, Retries, retry_after};
-use crate::net::{NetError, tls, trace};
+use crate::net::{NetError, Pace, tls, trace};
 
 /// The most that is read of an answer, in bytes.
 const BODY_LIMIT: usize = 1 << 20;
 
 /// The most header fields of an answer.
 const HEADER_LIMIT: usize = 100;
+
+/// A provider that asks for a longer pause means "not today".
+const LONGEST_PAUSE: Duration = Duration::from_secs(366 * 86_400);
 
 /// An answer and when its request was sent.
 #[derive(Debug)]
@@ -53,9 +56,30 @@ impl Client {
     /// # Errors
     /// No answer within the budget; [`NetError::may_have_arrived`] tells whether the provider may have acted.
     pub async fn send(&self, request: &Request<Bytes>, replay: Replay, budget: Duration) -> Result<Answer, NetError> {
+        self.send_paced(request, replay, budget, &Pace::default()).await
+    }
+
+    /// The same at a pace that other requests to the same provider keep too. Its first attempt was counted by whoever
+    /// asks; the others are counted here.
+    ///
+    /// # Errors
+    /// As for [`Client::send`], and [`NetError::Paused`].
+    pub async fn send_paced(
+        &self,
+        request: &Request<Bytes>,
+        replay: Replay,
+        budget: Duration,
+        pace: &Pace,
+    ) -> Result<Answer, NetError> {
         let client = self.for_request(request)?;
         let host = request.uri().authority().map_or_else(String::new, ToString::to_string);
         let end = Instant::now() + budget;
+        // Another request may have been told to wait since this one was begun.
+        if let Some(until) = pace.pause(Instant::now())
+            && (until >= end || !pace.wait(until).await)
+        {
+            return Err(NetError::Paused { host, left: until.saturating_duration_since(Instant::now()) });
+        }
         let mut retries = Retries::new(replay);
         log::debug!("> {}", trace::request(request));
         loop {
@@ -78,17 +102,29 @@ impl Client {
                     let ending = match &error {
                         NetError::Unreachable { .. } => Some(Ending::NotSent),
                         NetError::Lost { .. } => Some(Ending::Lost),
-                        NetError::TooLarge { .. } | NetError::Setup(_) => None,
+                        NetError::TooLarge { .. } | NetError::Paused { .. } | NetError::Setup(_) => None,
                     };
                     (ending, None, Err(error))
                 }
             };
-            let left = end.saturating_duration_since(Instant::now());
+            let now = Instant::now();
+            if let Some(asked) = asked.filter(|_| ending.is_some_and(Ending::is_for_all)) {
+                pace.slow_down(now + asked.min(LONGEST_PAUSE));
+            }
+            let left = end.saturating_duration_since(now);
             let Some(wait) = ending.and_then(|ending| retries.next(ending, asked, left)) else {
                 return outcome;
             };
-            log::info!("{host} did not answer as it should; asking again in {} ms", wait.as_millis());
-            tokio::time::sleep(wait).await;
+            // What replays at once does so whatever the pace: its answer may be lost for good.
+            let at = if wait.is_zero() { now } else { pace.next(now).max(now + wait) };
+            if at >= end {
+                return outcome;
+            }
+            log::info!("{host} did not answer as it should; asking again in {} ms", (at - now).as_millis());
+            if !wait.is_zero() && !pace.wait(at).await {
+                return outcome;
+            }
+            pace.count(at);
         }
     }
 

@@ -3,6 +3,7 @@
 
 pub mod client;
 pub mod loopback;
+pub mod pace;
 pub mod retry;
 mod tls;
 pub mod trace;
@@ -10,6 +11,7 @@ pub mod trace;
 use thiserror::Error;
 
 pub use client::{Answer, Client};
+pub use pace::{Pace, Rate};
 
 /// What kept an answer from coming.
 #[derive(Debug, Error)]
@@ -37,6 +39,14 @@ pub enum NetError {
         host: String,
         /// The most that is read.
         limit: usize,
+    },
+    /// Nothing was sent: the provider asked to be left alone for longer than there is time.
+    #[error("{host} asked to be left alone for {} s", left.as_secs())]
+    Paused {
+        /// The host.
+        host: String,
+        /// How much longer.
+        left: std::time::Duration,
     },
     /// The client itself could not be set up.
     #[error("cannot set up HTTPS: {0}")]

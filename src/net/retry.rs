@@ -35,6 +35,12 @@ impl Ending {
         passing.then_some(Self::Refused(status))
     }
 
+    /// Whether a `Retry-After` that came with it is meant for every request: too many of them, or no service.
+    #[must_use]
+    pub fn is_for_all(self) -> bool {
+        matches!(self, Self::Refused(StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE))
+    }
+
     /// Whether the provider may have acted: a gateway that gives up says nothing about what is behind it.
     const fn is_in_doubt(self) -> bool {
         match self {

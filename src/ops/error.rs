@@ -191,6 +191,16 @@ pub enum Error {
         #[source]
         why: Box<Error>,
     },
+    /// Of many keys, not all have what they should.
+    #[error("{text}")]
+    Keys {
+        /// The one reason, where nothing went well for that alone; else [`Code::Partial`].
+        code: Code,
+        /// How many had which fate.
+        text: String,
+        /// Whether a person has to log in for some.
+        needs_login: bool,
+    },
     /// The system refused something that always works.
     #[error("{0}")]
     System(String),
@@ -214,6 +224,7 @@ impl Error {
             }
             Error::Login(_) | Error::Rescue(_) | Error::Import(_) => Code::Usage,
             Error::Stopped { why, .. } => why.code(),
+            Error::Keys { code, .. } => *code,
             Error::System(_) => Code::Internal,
         }
     }

@@ -72,7 +72,7 @@ impl Broker {
             // Exchange.
             log::info!("{key}: {} {}", request.method(), request.uri().path());
             let left = deadline.saturating_duration_since(Instant::now());
-            let answer = self.net.send(&request, replay, left).await;
+            let answer = self.net.send_paced(&request, replay, left, issuer.pace()).await;
             if self.has_moved(issuer, &answer).await {
                 leave(lease, held, false, same.or(unanswered)).await;
                 provider = providers.again()?;
@@ -86,9 +86,12 @@ impl Broker {
                     return Err(error.into());
                 }
             };
-            warn_of_clock(key, &answer);
+            warn_of_clock(key, issuer, &answer);
             let error = match reader.read(&answer.response, answer.sent_at) {
-                Ok(value) => return Ok((value, held, answer.sent_at)),
+                Ok(value) => {
+                    providers.was_accepted();
+                    return Ok((value, held, answer.sent_at));
+                }
                 Err(error) => error,
             };
             let no_answer = matches!(error, ProviderError::NoAnswer { .. });
@@ -183,10 +186,10 @@ fn next_provider(
 }
 
 /// A clock that is wrong makes tokens look longer- or shorter-lived than they are.
-fn warn_of_clock(key: &Key, answer: &Answer) {
+fn warn_of_clock(key: &Key, issuer: &Issuer, answer: &Answer) {
     let date = answer.response.headers().get(http::header::DATE).and_then(|date| date.to_str().ok());
     let error = lifetime::clock_error(date, answer.sent_at).as_secs();
-    if error != 0 {
+    if error != 0 && issuer.tells_of_clock() {
         let direction = if error > 0 { "ahead of" } else { "behind" };
         log::warn!("{key}: this machine's clock is {} s {direction} the provider's", error.unsigned_abs());
     }

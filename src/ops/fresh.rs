@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::model::{Freshness, GrantType, Key, Token};
+use crate::net::NetError;
 use crate::ops::demand::{Before, Demand, How, satisfies, seed, seeded};
 use crate::ops::exchange::next_record;
 use crate::ops::history::{Action, Event};
@@ -81,7 +82,7 @@ impl Broker {
             return Err(Error::NotFound { key: key.clone() });
         }
         let before = Before { started, generation: record.as_ref().map(|record| record.generation) };
-        let result = self.fresh_under_lease(key, issuer, demand, &how, &before).await;
+        let result = self.fresh_under_lease(key, issuer, demand, &how, &before, self.lease_wait()).await;
         self.tell_hooks();
         match result {
             Ok(outcome) => Ok(outcome),
@@ -89,19 +90,20 @@ impl Broker {
         }
     }
 
-    /// The steps that need the lease.
-    async fn fresh_under_lease(
+    /// The steps that need the lease, which is waited for at most `wait`.
+    pub(super) async fn fresh_under_lease(
         &self,
         key: &Key,
         issuer: &Issuer,
         demand: Demand,
         how: &How,
         before: &Before,
+        wait: Duration,
     ) -> Result<Outcome, Error> {
         // What cannot be asked for needs no lease.
         issuer.settings().client_id()?;
         // Lease.
-        let mut lease = match self.store.lease(key, self.lease_wait()).await {
+        let mut lease = match self.store.lease(key, wait).await {
             Ok(lease) => lease,
             Err(busy @ StoreError::Busy { .. }) => return self.read_once_more(key, demand, before, busy).await,
             Err(error) => return Err(error.into()),
@@ -142,6 +144,8 @@ impl Broker {
         }
         let record = match record {
             Some(record) => Some(record),
+            // It was there before the lease: whoever removed it meanwhile meant that.
+            None if before.generation.is_some() => return Err(Error::NotFound { key: key.clone() }),
             None => seed(issuer).map(|refresh| seeded(issuer, refresh)),
         };
         if let Some(record) = &record
@@ -210,7 +214,9 @@ impl Broker {
         match result {
             Ok(outcome) => self.happened(event.tokens(old, Some(&outcome.record.token))),
             Err(
-                Error::Config(_) | Error::Provider(ProviderError::Missing { .. } | ProviderError::Unsupported { .. }),
+                Error::Config(_)
+                | Error::Net(NetError::Paused { .. })
+                | Error::Provider(ProviderError::Missing { .. } | ProviderError::Unsupported { .. }),
             ) => {}
             Err(error) => self.happened(event.tokens(old, None).failed(error)),
         }
@@ -354,6 +360,7 @@ fn outcome(key: &Key, record: Record, source: Source) -> Outcome {
 /// A failure that would meet everybody who waits for this key just now.
 fn shareable(error: &Error, now: Timestamp) -> Option<Failure> {
     let shared = match error {
+        Error::Net(NetError::Paused { .. }) => false,
         Error::Net(_) | Error::Provider(ProviderError::NoAnswer { .. }) => true,
         Error::Provider(refused) => {
             matches!(refused.class(), Some(RefusalClass::Passing | RefusalClass::Application))

@@ -1,6 +1,8 @@
 //! Programs that are told what happened: argv without a shell, JSON without secrets on stdin, ten seconds. What becomes
 //! of them is only warned about.
 
+use std::sync::mpsc::{Sender, channel};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::ops::history::{Action, Event};
@@ -21,18 +23,63 @@ pub struct Hooks {
 impl Hooks {
     /// Tells the hook that an event is for, and waits for it.
     pub fn run(&self, event: &Event) {
-        let hook = match (event.is_ok(), event.action) {
-            (true, Action::Obtain | Action::Refresh | Action::Renew) => &self.on_refresh,
-            (true, Action::Revoke | Action::Remove | Action::Import) => return,
-            (false, _) => &self.on_failure,
-        };
-        if hook.is_empty() {
-            return;
-        }
+        let Some(hook) = self.of(event) else { return };
         let mut input = serde_json::to_string(event).unwrap_or_default();
         input.push('\n');
         if let Err(error) = process::run(hook, input.as_bytes(), 0, LIMIT) {
             log::warn!("a hook of {}: {error}", event.key);
+        }
+    }
+
+    /// The hook that an event is for; `None` where there is none.
+    fn of(&self, event: &Event) -> Option<&[String]> {
+        let hook = match (event.is_ok(), event.action) {
+            (true, Action::Obtain | Action::Refresh | Action::Renew) => &self.on_refresh,
+            (true, Action::Revoke | Action::Remove | Action::Import) => return None,
+            (false, _) => &self.on_failure,
+        };
+        (!hook.is_empty()).then_some(hook)
+    }
+}
+
+/// Tells hooks in a thread of its own, one after the other: nothing else waits for them. Dropping it waits until all
+/// are told.
+#[derive(Debug)]
+pub struct Teller {
+    hooks: Hooks,
+    /// The thread, from the first event on.
+    thread: Option<(Sender<Event>, JoinHandle<()>)>,
+}
+
+impl Teller {
+    /// Tells these hooks.
+    #[must_use]
+    pub const fn new(hooks: Hooks) -> Self {
+        Self { hooks, thread: None }
+    }
+
+    /// Tells of an event, soon.
+    pub fn tell(&mut self, event: Event) {
+        if self.hooks.of(&event).is_none() {
+            return;
+        }
+        let (sender, _) = self.thread.get_or_insert_with(|| {
+            let (sender, receiver) = channel::<Event>();
+            let hooks = self.hooks.clone();
+            (sender, std::thread::spawn(move || receiver.iter().for_each(|event| hooks.run(&event))))
+        });
+        if sender.send(event).is_err() {
+            log::warn!("a hook could not be told: what tells hooks has ended");
+        }
+    }
+}
+
+impl Drop for Teller {
+    fn drop(&mut self) {
+        if let Some((sender, thread)) = self.thread.take() {
+            drop(sender);
+            // One that panicked told all it could.
+            let _ = thread.join();
         }
     }
 }

@@ -13,7 +13,6 @@ use zeroize::Zeroizing;
 
 use crate::model::{Key, ProfileName, ProviderName, Response};
 use crate::ops::history::{Action, Event};
-use crate::ops::signals::Held;
 use crate::ops::{Broker, Error};
 use crate::store::{Lease, Record, Sealer, StoreError, seal};
 use checked::Checked;
@@ -86,14 +85,14 @@ impl Broker {
         let signals = self.hold_signals()?;
         while let Some((line, key, object)) = checked.next()? {
             let stored = match parse(&object, &key, line, now, &self.sealer) {
-                Ok(record) => self.store_one(signals.as_ref(), &key, record, replace).await,
+                Ok(record) => self.store_one(&key, record, replace).await,
                 Err(why) => Err(Error::System(why)),
             };
             match stored {
                 Ok(stored) => done += u64::from(stored),
                 Err(why) => return Err(Error::Stopped { done, of, why: Box::new(why) }),
             }
-            if signals.was_signalled() && done < of {
+            if self.signals.is_ending() && done < of {
                 log::warn!("ended by a signal: {done} of {of} tokens are stored; --replace goes on from there");
                 break;
             }
@@ -104,14 +103,21 @@ impl Broker {
     }
 
     /// Stores one under its lease; `false` where a signal came before there was a lease.
-    async fn store_one(&self, signals: &dyn Held, key: &Key, record: Record, replace: bool) -> Result<bool, Error> {
+    async fn store_one(&self, key: &Key, record: Record, replace: bool) -> Result<bool, Error> {
         let mut lease = tokio::select! {
             lease = self.store.lease(key, self.lease_wait()) => lease?,
-            () = signalled(signals) => return Ok(false),
+            () = self.signalled() => return Ok(false),
         };
         let stored = self.store_imported(key, lease.as_mut(), record, replace).await;
         lease.end().await;
         stored.map(|()| true)
+    }
+
+    /// Waits until a signal came.
+    async fn signalled(&self) {
+        while !self.signals.is_ending() {
+            tokio::time::sleep(SIGNAL_POLL).await;
+        }
     }
 
     /// Stores one under its lease. What is there already counts its changes on.
@@ -141,13 +147,6 @@ impl Broker {
         let event = Event::new(key, Action::Import, (began, self.clock.now()));
         self.history.append(&event.tokens(stored.as_ref().map(|stored| &stored.token), Some(&record.token)));
         Ok(())
-    }
-}
-
-/// Waits until a signal came.
-async fn signalled(signals: &dyn Held) {
-    while !signals.was_signalled() {
-        tokio::time::sleep(SIGNAL_POLL).await;
     }
 }
 

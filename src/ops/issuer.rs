@@ -1,10 +1,12 @@
 //! A provider together with the settings of our application at it. Secrets are fetched when a request is made, not
 //! before, and each of several is tried in turn, so that a secret can be rolled over.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crate::config::{ConfigError, Endpoint, OAuth2Settings, ProviderKind, ProviderSettings, WixMode};
 use crate::model::{GrantType, Key, Secret};
+use crate::net::Pace;
 use crate::ops::Error;
 use crate::provider::oauth2::Server;
 use crate::provider::oauth2::metadata::Metadata;
@@ -19,6 +21,16 @@ pub struct Issuer {
     metadata: Mutex<Option<Known>>,
     /// Scopes that are going to be asked for.
     scopes: Vec<String>,
+    /// How fast it is asked.
+    pace: Pace,
+    /// The secrets that were fetched: a command that gives one is run once, however many keys need it.
+    secrets: Vec<OnceLock<Option<Secret>>>,
+    /// The source whose secret the provider took last.
+    accepted: Mutex<usize>,
+    /// Whether records of every instance are meant, not only those of the configured one.
+    all_instances: bool,
+    /// What is the same for every key was said already: about the settings, about the clock.
+    said: [AtomicBool; 2],
 }
 
 /// What an issuer says of itself.
@@ -32,8 +44,29 @@ struct Known {
 impl Issuer {
     /// The issuer of these settings; nothing is fetched yet.
     #[must_use]
-    pub const fn new(settings: ProviderSettings) -> Self {
-        Self { settings, metadata: Mutex::new(None), scopes: Vec::new() }
+    pub fn new(settings: ProviderSettings) -> Self {
+        Self {
+            secrets: settings.client_secret.value.iter().map(|_| OnceLock::new()).collect(),
+            settings,
+            metadata: Mutex::new(None),
+            scopes: Vec::new(),
+            pace: Pace::default(),
+            accepted: Mutex::new(0),
+            all_instances: false,
+            said: Default::default(),
+        }
+    }
+
+    /// The same for many keys at a common pace. The configured instance is that of one key: each record has its own.
+    #[must_use]
+    pub fn for_many(self, pace: Pace) -> Self {
+        Self { pace, all_instances: true, ..self }
+    }
+
+    /// How fast it is asked.
+    #[must_use]
+    pub const fn pace(&self) -> &Pace {
+        &self.pace
     }
 
     /// The same for a request of these scopes: what looks wrong about them is warned about.
@@ -57,7 +90,9 @@ impl Issuer {
     /// The provider with each of the secrets in turn; one without a secret where none is configured.
     #[must_use]
     pub fn providers(&self) -> Providers<'_> {
-        Providers { issuer: self, next: 0, opened: 0, secret: None }
+        // The one that was taken last comes first; the others after it, in their order.
+        let first = *self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
+        Providers { issuer: self, first, present: first, next: 0, opened: 0, secret: None }
     }
 
     /// The provider with the first secret.
@@ -137,11 +172,17 @@ impl Issuer {
         {
             return Err(bound("to", stored, configured));
         }
-        let instance = self.settings.instance_id.as_ref().map(|setting| setting.value.as_str());
+        let instance = self.settings.instance_id.as_ref().filter(|_| !self.all_instances);
+        let instance = instance.map(|setting| setting.value.as_str());
         match (record.token.account.as_deref(), instance) {
             (Some(stored), Some(configured)) if stored != configured => Err(bound("for", stored, configured)),
             _ => Ok(()),
         }
+    }
+
+    /// Whether something about the clock is to be said: the first time only.
+    pub(super) fn tells_of_clock(&self) -> bool {
+        !self.said[1].swap(true, Ordering::Relaxed)
     }
 
     /// Turns what a provider lacks into the error that names how to give it.
@@ -169,6 +210,18 @@ impl Issuer {
         })
     }
 
+    /// The secret of a source, fetched once.
+    fn secret(&self, at: usize) -> Result<Option<Secret>, Error> {
+        let (Some(source), Some(fetched)) = (self.settings.client_secret.value.get(at), self.secrets.get(at)) else {
+            return Ok(None);
+        };
+        if let Some(secret) = fetched.get() {
+            return Ok(secret.clone());
+        }
+        let secret = source.fetch(&self.settings.secret_name())?;
+        Ok(fetched.get_or_init(|| secret).clone())
+    }
+
     fn application(&self, client_secret: Option<Secret>) -> Result<Application, Error> {
         Ok(Application {
             name: self.settings.name.clone(),
@@ -186,6 +239,8 @@ impl Issuer {
 #[derive(Debug)]
 pub struct Providers<'a> {
     issuer: &'a Issuer,
+    first: usize,
+    present: usize,
     next: usize,
     opened: usize,
     secret: Option<Secret>,
@@ -202,9 +257,10 @@ impl Providers<'_> {
         // Before a command is run for nothing.
         settings.client_id()?;
         let sources = &settings.client_secret.value;
-        while let Some(source) = sources.get(self.next) {
+        while self.next < sources.len() {
+            self.present = self.place();
             self.next += 1;
-            if let Some(secret) = source.fetch(&settings.secret_name())? {
+            if let Some(secret) = self.issuer.secret(self.present)? {
                 self.opened += 1;
                 return self.open(Some(secret)).map(Some);
             }
@@ -221,6 +277,22 @@ impl Providers<'_> {
         Err(ConfigError::Secret { what: settings.secret_name(), why }.into())
     }
 
+    /// The place of the next source among all.
+    fn place(&self) -> usize {
+        match self.next {
+            0 => self.first,
+            next if next <= self.first => next - 1,
+            next => next,
+        }
+    }
+
+    /// Remembers that the provider took the present secret: the next key begins with it.
+    pub(super) fn was_accepted(&self) {
+        if self.opened > 0 {
+            *self.issuer.accepted.lock().unwrap_or_else(PoisonError::into_inner) = self.present;
+        }
+    }
+
     /// The provider with the same secret once more: something else about it is known now.
     ///
     /// # Errors
@@ -232,6 +304,9 @@ impl Providers<'_> {
     fn open(&mut self, secret: Option<Secret>) -> Result<Box<dyn Provider>, Error> {
         self.secret = secret;
         let provider = self.again()?;
+        if self.issuer.said[0].swap(true, Ordering::Relaxed) {
+            return Ok(provider);
+        }
         for warning in provider.warnings().into_iter().chain(provider.scope_warnings(&self.issuer.scopes)) {
             log::warn!("{}: {warning}", provider.name());
         }

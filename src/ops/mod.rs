@@ -2,6 +2,7 @@
 
 pub mod browser;
 pub mod browser_login;
+pub mod bulk;
 pub mod demand;
 pub mod device;
 pub mod discovery;
@@ -105,10 +106,14 @@ impl Broker {
 
     /// Tells the hooks what happened since they were told last. Not to be called under a lease: they take their time.
     fn tell_hooks(&self) {
-        let untold = self.untold.lock().map(|mut untold| std::mem::take(&mut *untold)).unwrap_or_default();
-        for event in &untold {
+        for event in &self.untold() {
             self.hooks.run(event);
         }
+    }
+
+    /// Takes what the hooks have not been told yet.
+    fn untold(&self) -> Vec<Event> {
+        self.untold.lock().map(|mut untold| std::mem::take(&mut *untold)).unwrap_or_default()
     }
 
     /// Forgets a key locally; the record that was there.

@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use signal_hook::{consts, flag, low_level};
 
@@ -24,6 +24,8 @@ struct Handlers {
     open: Arc<AtomicBool>,
     /// The last signal that came while it did not; 0 for none.
     held: Arc<AtomicUsize>,
+    /// How many holds there are: it is open while there is none.
+    holds: Mutex<usize>,
 }
 
 fn handlers() -> io::Result<&'static Handlers> {
@@ -31,7 +33,8 @@ fn handlers() -> io::Result<&'static Handlers> {
     if let Some(handlers) = HANDLERS.get() {
         return Ok(handlers);
     }
-    let handlers = Handlers { open: Arc::new(AtomicBool::new(true)), held: Arc::new(AtomicUsize::new(0)) };
+    let handlers =
+        Handlers { open: Arc::new(AtomicBool::new(true)), held: Arc::new(AtomicUsize::new(0)), holds: Mutex::new(0) };
     // One that is ignored (nohup) stays so, here and for the command that `exec` becomes: it ends nothing.
     for &signal in ENDING.iter().filter(|signal| !process::ignores(**signal)) {
         flag::register_conditional_default(signal, Arc::clone(&handlers.open))?;
@@ -42,20 +45,18 @@ fn handlers() -> io::Result<&'static Handlers> {
 
 /// Keeps signals from ending the process while it must not end.
 pub trait Signals: Debug + Send + Sync {
-    /// Begins to hold, until the returned value is dropped. One hold at a time in a process.
+    /// Begins to hold, until the returned value is dropped. Of several holds the last one to go counts.
     ///
     /// # Errors
     /// Where the system takes no handlers.
     fn hold(&self) -> io::Result<Box<dyn Held>>;
+
+    /// Whether a signal came that is held: nothing new is to be begun.
+    fn is_ending(&self) -> bool;
 }
 
-/// A hold on signals: they are honoured when it is dropped.
-pub trait Held: Debug + Send {
-    /// Whether one came that will be honoured then.
-    fn was_signalled(&self) -> bool {
-        false
-    }
-}
+/// A hold on signals: they are honoured when the last one is dropped.
+pub trait Held: Debug + Send {}
 
 /// The signals of this process: SIGTERM, SIGINT and SIGHUP.
 #[derive(Debug, Clone, Copy, Default)]
@@ -64,23 +65,31 @@ pub struct ProcessSignals;
 impl Signals for ProcessSignals {
     fn hold(&self) -> io::Result<Box<dyn Held>> {
         let handlers = handlers()?;
+        let mut holds = handlers.holds.lock().unwrap_or_else(PoisonError::into_inner);
+        *holds += 1;
         handlers.open.store(false, Ordering::SeqCst);
         Ok(Box::new(Hold(handlers)))
     }
-}
 
-/// Holds SIGTERM, SIGINT and SIGHUP until it is dropped; then a signal that came does what it does by default.
-#[derive(Debug)]
-struct Hold(&'static Handlers);
-
-impl Held for Hold {
-    fn was_signalled(&self) -> bool {
-        self.0.held.load(Ordering::SeqCst) != 0
+    fn is_ending(&self) -> bool {
+        handlers().is_ok_and(|handlers| handlers.held.load(Ordering::SeqCst) != 0)
     }
 }
 
+/// Holds SIGTERM, SIGINT and SIGHUP until it is dropped; after the last one a signal that came does what it does by
+/// default.
+#[derive(Debug)]
+struct Hold(&'static Handlers);
+
+impl Held for Hold {}
+
 impl Drop for Hold {
     fn drop(&mut self) {
+        let mut holds = self.0.holds.lock().unwrap_or_else(PoisonError::into_inner);
+        *holds -= 1;
+        if *holds > 0 {
+            return;
+        }
         self.0.open.store(true, Ordering::SeqCst);
         let signal = self.0.held.swap(0, Ordering::SeqCst);
         if let Some(signal) = i32::try_from(signal).ok().filter(|signal| *signal != 0) {
@@ -88,5 +97,22 @@ impl Drop for Hold {
             // Ends the process as the signal would have; an error leaves it running, to end by itself.
             let _ = low_level::emulate_default_handler(signal);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn holds_until_the_last_of_several_is_dropped() {
+        let open = || handlers().unwrap().open.load(Ordering::SeqCst);
+        let first = ProcessSignals.hold().unwrap();
+        let second = ProcessSignals.hold().unwrap();
+        assert!(!ProcessSignals.is_ending());
+        drop(first);
+        assert!(!open());
+        drop(second);
+        assert!(open());
     }
 }

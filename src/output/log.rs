@@ -8,6 +8,7 @@ use log::{Level, LevelFilter};
 use serde_json::json;
 
 use crate::model::text::escape;
+use crate::output::progress::Aside;
 
 /// The longest message that is shown, in characters.
 const MAX: usize = 4000;
@@ -18,7 +19,7 @@ pub fn init(level: LevelFilter, json: bool) {
     builder
         .filter_level(LevelFilter::Off)
         .filter_module(env!("CARGO_CRATE_NAME"), level)
-        .target(Target::Stderr)
+        .target(Target::Pipe(Box::new(Aside)))
         .write_style(WriteStyle::Never)
         .format(move |out, record| {
             let message = escape(&record.args().to_string(), MAX);

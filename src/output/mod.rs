@@ -2,6 +2,7 @@
 
 pub mod github;
 pub mod log;
+pub mod progress;
 pub mod prometheus;
 pub mod response;
 pub mod stream;
@@ -81,14 +82,21 @@ impl Printer {
 
     /// Writes; `false` where nobody reads on.
     fn write(self, text: &str, end: &str) -> Result<bool, OutputError> {
-        let mut out = AutoStream::new(io::stdout().lock(), self.color);
-        let written =
-            out.write_all(text.as_bytes()).and_then(|()| out.write_all(end.as_bytes())).and_then(|()| out.flush());
+        let written = progress::aside(|| {
+            let mut out = AutoStream::new(io::stdout().lock(), self.color);
+            out.write_all(text.as_bytes()).and_then(|()| out.write_all(end.as_bytes())).and_then(|()| out.flush())
+        });
         match written {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
             Err(error) => Err(OutputError::Stdout(error)),
             Ok(()) => Ok(true),
         }
+    }
+
+    /// Whether a bar may stand on stderr, should that be a terminal.
+    #[must_use]
+    pub const fn has_bars(&self) -> bool {
+        !self.quiet && !self.json
     }
 
     /// Prints to stderr, for people; silenced by `--quiet`. Nobody is told when stderr takes nothing.
@@ -110,7 +118,9 @@ impl Printer {
 
     /// Prints to stderr as it is, also when quiet: errors.
     pub fn complain(&self, text: &str) {
-        let mut err = AutoStream::new(io::stderr().lock(), self.color);
-        let _ = err.write_all(text.as_bytes()).and_then(|()| err.write_all(b"\n"));
+        progress::aside(|| {
+            let mut err = AutoStream::new(io::stderr().lock(), self.color);
+            let _ = err.write_all(text.as_bytes()).and_then(|()| err.write_all(b"\n"));
+        });
     }
 }

@@ -8,6 +8,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -38,6 +39,8 @@ const POLL: (Duration, Duration) = (Duration::from_millis(2), Duration::from_mil
 pub struct FileStore {
     root: PathBuf,
     sealer: Arc<Sealer>,
+    /// Whether many leases are held at once, and none is to wait for the disk of another.
+    many: Arc<AtomicBool>,
 }
 
 /// The content of an in-flight file, padded with blanks to the size that is reserved.
@@ -51,8 +54,25 @@ struct Mark {
 impl FileStore {
     /// The store whose token files are under `root`. Nothing is made before something is stored.
     #[must_use]
-    pub const fn new(root: PathBuf, sealer: Arc<Sealer>) -> Self {
-        Self { root, sealer }
+    pub fn new(root: PathBuf, sealer: Arc<Sealer>) -> Self {
+        Self { root, sealer, many: Arc::default() }
+    }
+
+    /// Does what waits for the disk: here, or in a thread where others would wait for it.
+    async fn on_disk<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        if !self.many.load(Ordering::Relaxed) {
+            return work();
+        }
+        match tokio::task::spawn_blocking(work).await {
+            Ok(done) => done,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(error) => Err(FsError::io("write below", &self.root)(io::Error::other(error)).into()),
+            },
+        }
     }
 
     fn dir(&self, provider: &ProviderName) -> PathBuf {
@@ -124,6 +144,10 @@ impl FileStore {
 impl TokenStore for FileStore {
     fn is_local(&self) -> bool {
         true
+    }
+
+    fn expect_many(&self) {
+        self.many.store(true, Ordering::Relaxed);
     }
 
     async fn list(&self, provider: Option<&ProviderName>) -> Result<Box<dyn Listing>, StoreError> {
@@ -303,6 +327,21 @@ impl FileLease {
     }
 }
 
+/// Puts a record into the room that was reserved for it, and gives it its name.
+fn write(reserved: Option<File>, pending: &Path, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    let written = match reserved {
+        Some(mut file) => fsutil::rewrite(&mut file, pending, bytes),
+        None => fsutil::create_private(pending, bytes, true).map(drop),
+    };
+    if written.and_then(|()| fsutil::publish(pending, path)).is_ok() {
+        return Ok(());
+    }
+    // The reserved blocks went bad or away: once more with a file of its own.
+    fsutil::remove(pending, false)?;
+    fsutil::create_private(pending, bytes, true)?;
+    Ok(fsutil::publish(pending, path)?)
+}
+
 #[async_trait]
 impl Lease for FileLease {
     async fn get(&mut self) -> Result<Option<Record>, StoreError> {
@@ -339,24 +378,17 @@ impl Lease for FileLease {
         text.extend(std::iter::repeat_n(' ', size.saturating_sub(text.len())));
         // What an earlier process left was looked at by `in_flight`, under this lease. It is not removed first: until
         // the new mark is there, the old one stays.
-        self.reserved = Some(fsutil::overwrite_private(&self.pending, text.as_bytes(), mark.is_some())?);
+        let (pending, durable) = (self.pending.clone(), mark.is_some());
+        let reserve = move || Ok(fsutil::overwrite_private(&pending, text.as_bytes(), durable)?);
+        self.reserved = Some(self.store.on_disk(reserve).await?);
         Ok(Reservation(()))
     }
 
     async fn put(&mut self, _reservation: Reservation, record: &Record) -> Result<(), StoreError> {
         let bytes = record.to_json(&self.key, &self.store.sealer)?;
         let path = self.store.path(&self.key);
-        let written = match self.reserved.take() {
-            Some(mut file) => fsutil::rewrite(&mut file, &self.pending, bytes.as_bytes()),
-            None => fsutil::create_private(&self.pending, bytes.as_bytes(), true).map(drop),
-        };
-        if written.and_then(|()| fsutil::publish(&self.pending, &path)).is_ok() {
-            return Ok(());
-        }
-        // The reserved blocks went bad or away: once more with a file of its own.
-        fsutil::remove(&self.pending, false)?;
-        fsutil::create_private(&self.pending, bytes.as_bytes(), true)?;
-        Ok(fsutil::publish(&self.pending, &path)?)
+        let (reserved, pending) = (self.reserved.take(), self.pending.clone());
+        self.store.on_disk(move || write(reserved, &pending, &path, bytes.as_bytes())).await
     }
 
     async fn rewrite(&mut self, record: &Record) -> Result<(), StoreError> {
@@ -374,8 +406,8 @@ impl Lease for FileLease {
 
     async fn release(&mut self, _reservation: Reservation) -> Result<(), StoreError> {
         self.reserved = None;
-        fsutil::remove(&self.pending, true)?;
-        Ok(())
+        let pending = self.pending.clone();
+        self.store.on_disk(move || Ok(fsutil::remove(&pending, true).map(drop)?)).await
     }
 
     async fn remove(&mut self) -> Result<bool, StoreError> {

@@ -154,6 +154,9 @@ pub trait TokenStore: Debug + Send + Sync {
     /// Whether [`TokenStore::get`] is done without waiting for anything: then it needs no runtime.
     fn is_local(&self) -> bool;
 
+    /// Says that many leases will be held at once: none of them is to hold up another. A runtime is needed from then on.
+    fn expect_many(&self) {}
+
     /// The keys in their order, of one provider or of all, one after the other.
     async fn list(&self, provider: Option<&ProviderName>) -> Result<Box<dyn Listing>, StoreError>;
 

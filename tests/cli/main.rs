@@ -6,6 +6,7 @@ mod answers;
 mod application;
 mod around;
 mod browser;
+mod bulk;
 mod check;
 mod completions;
 mod concurrency;

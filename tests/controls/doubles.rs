@@ -233,6 +233,10 @@ impl Signals for Deaf {
     fn hold(&self) -> io::Result<Box<dyn Held>> {
         Ok(Box::new(NotHeld))
     }
+
+    fn is_ending(&self) -> bool {
+        false
+    }
 }
 
 #[derive(Debug)]
