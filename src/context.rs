@@ -97,11 +97,13 @@ impl Context {
     }
 
     /// The broker: store and wire. Opens nothing yet.
-    #[must_use]
-    pub fn broker(&self, settings: &Settings) -> Broker {
+    ///
+    /// # Errors
+    /// A store that is not in this build.
+    pub fn broker(&self, settings: &Settings) -> anyhow::Result<Broker> {
         let sealer = Arc::new(Sealer::new(settings.store_key.value.clone()));
-        Broker {
-            store: store::open(&settings.store.value, Arc::clone(&sealer)),
+        Ok(Broker {
+            store: store::open(&settings.store.value, Arc::clone(&sealer), self.global.timeout)?,
             sealer,
             clock: Arc::clone(&self.clock),
             net: Client::new(Arc::clone(&self.clock)),
@@ -113,7 +115,7 @@ impl Context {
                 on_failure: settings.hooks().on_failure.clone(),
             },
             untold: std::sync::Mutex::default(),
-        }
+        })
     }
 
     /// The form to print in, of those that the command has; the first where none was asked for.

@@ -11,7 +11,7 @@
 //! 3  ops                  what tokman does: fresh, obtain, login, revoke
 //! 2  provider │ store │ net │ emulator
 //! 1  config               settings
-//! 0  model · env · fsutil · process
+//! 0  model · env · fsutil · process · tls
 //! ```
 //!
 //! Begin with [`commands::token`], which uses every floor, then [`ops::fresh`], the heart.
@@ -32,6 +32,7 @@ pub mod output;
 pub mod process;
 pub mod provider;
 pub mod store;
+pub mod tls;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

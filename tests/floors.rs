@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// The modules of each floor, from the ground up.
 const FLOORS: [&[&str]; 8] = [
-    &["model", "env", "fsutil", "process"],
+    &["model", "env", "fsutil", "process", "tls"],
     &["config"],
     &["provider", "store", "net", "emulator"],
     &["ops"],

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use crate::config::{Origin, ProviderSettings, SecretSource, Setting, Settings, StoreUrl, config_file};
+use crate::config::{Origin, ProviderSettings, SecretSource, Setting, Settings, config_file};
 use crate::context::Context;
 use crate::model::response;
 use crate::output::response::Format;
@@ -66,12 +66,11 @@ pub fn run(context: &Context, args: &ConfigArgs) -> anyhow::Result<ExitCode> {
 
 /// Name, value and origin of every setting.
 fn all(settings: &Settings) -> anyhow::Result<Vec<(String, String, String)>> {
-    let StoreUrl::File(tokens) = &settings.store.value;
     let mut shown = vec![
         ("config_dir".to_owned(), settings.config_dir.display().to_string(), String::new()),
         entry("profile", &settings.profile, ToString::to_string),
         entry("min_ttl", &settings.min_ttl, |ttl| format!("{}s", ttl.as_secs())),
-        ("store".to_owned(), format!("file:{}", tokens.display()), settings.store.origin.to_string()),
+        entry("store", &settings.store, ToString::to_string),
     ];
     if !settings.store_key.value.is_empty() {
         shown.push(entry("store.key", &settings.store_key, |sources| describe(sources)));

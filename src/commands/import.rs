@@ -30,7 +30,7 @@ pub fn run(context: &Context, args: &ImportArgs) -> anyhow::Result<ExitCode> {
     context.format(&[])?;
     let settings = context.settings(None)?;
     let key = context.key(&settings)?;
-    let broker = context.broker(&settings);
+    let broker = context.broker(&settings)?;
     ops::runtime()?.block_on(broker.bring_back(&key, &args.rescue, args.replace))?;
     context.printer.note(&format!("{key} is stored; {} is removed.", args.rescue.display()));
     Ok(ExitCode::SUCCESS)

@@ -39,7 +39,7 @@ pub fn run(context: &Context, args: RefreshArgs) -> anyhow::Result<ExitCode> {
     let settings = context.settings(Some(&args.application))?;
     let key = context.key(&settings)?;
     let issuer = context.issuer(&settings, &key)?;
-    let broker = context.broker(&settings);
+    let broker = context.broker(&settings)?;
     let demand = if args.force { Demand::NewOfOurOwn } else { Demand::New };
     let scopes: Vec<String> = args.scope.into_iter().filter(|scope| !scope.is_empty()).collect();
     let issuer = issuer.asking_for(&scopes);

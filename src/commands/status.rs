@@ -55,7 +55,7 @@ pub fn run(context: &Context, args: &StatusArgs) -> anyhow::Result<ExitCode> {
         // An unknown provider is an error, not an empty list.
         settings.provider(&settings.key()?.provider)?;
     }
-    let broker = context.broker(&settings);
+    let broker = context.broker(&settings)?;
     ops::runtime()?.block_on(show(context, args, &settings, &broker, format))
 }
 

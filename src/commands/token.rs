@@ -38,7 +38,7 @@ pub fn run(context: &Context, args: &TokenArgs) -> anyhow::Result<ExitCode> {
     let settings = context.settings(Some(&args.application))?;
     let key = context.key(&settings)?;
     let issuer = context.issuer(&settings, &key)?;
-    let broker = context.broker(&settings);
+    let broker = context.broker(&settings)?;
     let ttl = args.min_ttl.unwrap_or(settings.min_ttl.value);
     let outcome = match broker.stored(&key, &issuer, ttl)? {
         Some(outcome) => outcome,

@@ -3,7 +3,9 @@
 pub mod address;
 pub mod file;
 pub mod oauth2;
+pub mod passfile;
 pub mod paths;
+pub mod postgres;
 pub mod provider;
 pub mod secret_source;
 pub mod setting;
@@ -14,6 +16,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 pub use file::{ProviderKind, SquareEnvironment, WixMode};
+pub use postgres::{PostgresHost, PostgresSettings};
 pub use oauth2::{ClientAuth, Endpoint, OAuth2Settings};
 pub use provider::ProviderSettings;
 pub use secret_source::SecretSource;

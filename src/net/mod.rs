@@ -4,7 +4,6 @@
 pub mod client;
 pub mod loopback;
 pub mod retry;
-mod tls;
 pub mod trace;
 
 use thiserror::Error;

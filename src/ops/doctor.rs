@@ -14,7 +14,7 @@ use crate::config::{ProviderSettings, SecretSource, Settings, StoreUrl, config_f
 use crate::fsutil::{self, FsError};
 use crate::model::{Replay, Response, lifetime};
 use crate::ops::{Broker, Code, Error, error, rescue};
-use crate::store::StoreError;
+use crate::store::{SealError, StoreError};
 
 /// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -78,12 +78,16 @@ impl Doctor<'_> {
     /// Only where a check itself cannot be made.
     pub async fn examine(&self, online: bool) -> Result<Vec<Finding>, Error> {
         let mut findings = vec![self.config_dir(), self.config_file()];
-        let StoreUrl::File(tokens) = &self.settings.store.value;
         findings.extend(self.sealing_key());
-        findings.extend(self.store_dirs(tokens));
-        findings.push(self.lock(tokens).await);
-        findings.extend(self.records().await?);
-        findings.extend(self.left_behind(tokens));
+        match &self.settings.store.value {
+            StoreUrl::File(tokens) => {
+                findings.extend(self.store_dirs(tokens));
+                findings.push(self.lock(tokens).await);
+                findings.extend(self.records().await?);
+                findings.extend(self.left_behind(tokens));
+            }
+            StoreUrl::Postgres(_) => findings.extend(self.database().await?),
+        }
         findings.extend(rescue_files());
         for name in self.settings.known_providers() {
             let Ok(provider) =
@@ -186,6 +190,45 @@ impl Doctor<'_> {
                 Code::Store,
             ),
         }
+    }
+
+    /// What the database says of itself, whether it lets us do what a refresh does, and every record in it.
+    async fn database(&self) -> Result<Vec<Finding>, Error> {
+        let trouble = |what: &str, error: &StoreError| {
+            let hint = match error {
+                StoreError::Unreachable { .. } => "look at the network, and whether the database runs",
+                StoreError::Config(_) => return Finding::problem(what, error.to_string(), None, Code::Config),
+                _ => {
+                    "the role needs SELECT, INSERT, UPDATE and DELETE on what is in the schema tokman, and for the first run \
+                     CREATE on the database"
+                }
+            };
+            Finding::problem(what, error.to_string(), Some(hint.to_owned()), error::of_store(error))
+        };
+        let facts = match self.broker.store.facts().await {
+            Ok(facts) => facts,
+            Err(error) => return Ok(vec![trouble("database", &error)]),
+        };
+        let mut findings: Vec<Finding> = facts.into_iter().map(|(what, found)| Finding::ok(what, found)).collect();
+        if !self.broker.sealer.seals() {
+            let hint = "make a key with 'tokman key new' and name it: [store] key, or TOKMAN_STORE_KEY".to_owned();
+            let found = SealError::Needed.to_string();
+            findings.push(Finding::problem("sealing key", found, Some(hint), Code::Store));
+        }
+        let key = "probe/probe".parse().map_err(|_| Error::System("no key is called probe/probe".to_owned()))?;
+        let probe: Result<(), StoreError> = async {
+            let lease = self.broker.store.lease(&key, Duration::ZERO).await?;
+            lease.end().await;
+            Ok(())
+        }
+        .await;
+        findings.push(match &probe {
+            // Another doctor is at it: that works too.
+            Ok(()) | Err(StoreError::Busy { .. }) => Finding::ok("leases", "can be taken and given back"),
+            Err(error) => trouble("leases", error),
+        });
+        findings.extend(self.records().await?);
+        Ok(findings)
     }
 
     /// Every record: readable, its grant alive, nothing in doubt.

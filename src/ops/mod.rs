@@ -18,6 +18,7 @@ pub mod obtain;
 pub mod page;
 pub mod rescue;
 pub mod revoke;
+mod save;
 pub mod signals;
 
 use std::sync::{Arc, Mutex};

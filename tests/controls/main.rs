@@ -82,7 +82,9 @@ fn a_process_of_its_own() {
 
 fn broker(settings: &Settings, lack: Lack) -> Broker {
     let clock = Arc::new(SystemClock);
-    let tokman::config::StoreUrl::File(root) = &settings.store.value;
+    let tokman::config::StoreUrl::File(root) = &settings.store.value else {
+        panic!("these tests have files only");
+    };
     Broker {
         store: doubles::store(root, lack),
         sealer: Arc::default(),
