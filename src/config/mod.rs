@@ -16,8 +16,8 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 pub use file::{ProviderKind, SquareEnvironment, WixMode};
-pub use postgres::{PostgresHost, PostgresSettings};
 pub use oauth2::{ClientAuth, Endpoint, OAuth2Settings};
+pub use postgres::{PostgresHost, PostgresSettings};
 pub use provider::ProviderSettings;
 pub use secret_source::SecretSource;
 pub use setting::{Origin, Setting};

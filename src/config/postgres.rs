@@ -39,9 +39,7 @@ impl PostgresHost {
     pub fn is_local(&self) -> bool {
         match self {
             Self::Socket(_) => true,
-            Self::Tcp(name) => {
-                name == "localhost" || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-            }
+            Self::Tcp(name) => name == "localhost" || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback()),
         }
     }
 }
@@ -176,7 +174,8 @@ impl fmt::Display for PostgresSettings {
 /// Whether an address has a password in it. What cannot be parsed may have one all the same.
 #[must_use]
 pub fn has_password(url: &str) -> bool {
-    let by_eye = || url.split_once("://").is_some_and(|(_, rest)| rest.split('@').next().unwrap_or_default().contains(':'));
+    let by_eye =
+        || url.split_once("://").is_some_and(|(_, rest)| rest.split('@').next().unwrap_or_default().contains(':'));
     Url::parse(url).map_or_else(
         |_| url.contains("password=") || (url.contains('@') && by_eye()),
         |url| url.password().is_some() || url.query_pairs().any(|(name, _)| name == "password"),

@@ -296,7 +296,15 @@ mod tests {
             let error = settings(options, "").unwrap_err();
             assert!(matches!(error, ConfigError::Usage(_)) && !error.to_string().contains("canary"), "{error}");
         }
-        for (url, ok) in [("file", true), ("file:/x", true), ("file:///x", true), ("file:x", false), ("s3:x", false), ("postgres://u@db/d", true), ("postgres:x", false)] {
+        for (url, ok) in [
+            ("file", true),
+            ("file:/x", true),
+            ("file:///x", true),
+            ("file:x", false),
+            ("s3:x", false),
+            ("postgres://u@db/d", true),
+            ("postgres:x", false),
+        ] {
             let options = Options { store: Some(url.into()), ..Options::default() };
             assert_eq!(settings(options, "").is_ok(), ok, "{url}");
         }

@@ -197,7 +197,9 @@ impl Doctor<'_> {
         let trouble = |what: &str, error: &StoreError| {
             let hint = match error {
                 StoreError::Unreachable { .. } => "look at the network, and whether the database runs",
-                StoreError::Config(_) => return Finding::problem(what, error.to_string(), None, Code::Config),
+                StoreError::Config(error) => {
+                    return Finding::problem(what, error.to_string(), error.remedy(), Code::Config);
+                }
                 _ => {
                     "the role needs SELECT, INSERT, UPDATE and DELETE on what is in the schema tokman, and for the first run \
                      CREATE on the database"

@@ -99,7 +99,8 @@ impl PostgresStore {
     }
 
     fn column<'a, T: FromSql<'a>>(&self, row: &'a Row, column: usize) -> Result<T, StoreError> {
-        row.try_get(column).map_err(|error| refused(&self.pool.place(), &format!("tokman's tables are strange: {error}")))
+        row.try_get(column)
+            .map_err(|error| refused(&self.pool.place(), &format!("tokman's tables are strange: {error}")))
     }
 
     /// Makes the tables where they are not there.
@@ -155,7 +156,11 @@ impl TokenStore for PostgresStore {
         } else {
             "not there yet; they are made when something is stored".to_owned()
         };
-        Ok(vec![("database", format!("PostgreSQL {server} at {place}")), ("connection", tls.to_owned()), ("tables", tables)])
+        Ok(vec![
+            ("database", format!("PostgreSQL {server} at {place}")),
+            ("connection", tls.to_owned()),
+            ("tables", tables),
+        ])
     }
 }
 
@@ -163,10 +168,10 @@ impl PostgresStore {
     /// The record in a row.
     fn open(&self, key: &Key, stored: &Stored) -> Result<Option<Record>, StoreError> {
         let Some(text) = &stored.record else {
-            return match stored.is_aside {
-                true => Err(StoreError::SetAside { path: self.path(key), why: "in an earlier run".to_owned() }),
-                false => Ok(None),
-            };
+            if stored.is_aside {
+                return Err(StoreError::SetAside { path: self.path(key), why: "in an earlier run".to_owned() });
+            }
+            return Ok(None);
         };
         let mut record = Record::parse(text.as_bytes(), key, &self.path(key), None, &self.sealer)?;
         record.in_flight = stored.in_flight.is_some();
@@ -223,6 +228,10 @@ impl PostgresListing {
                 self.rows.push_back(Listed { key, summary, in_doubt: store.column(row, 4)? });
             }
             self.after = Some((provider, profile));
+        }
+        // A batch that is not full is the last.
+        if rows.len() < usize::try_from(BATCH).unwrap_or_default() {
+            self.after = None;
         }
         Ok(())
     }

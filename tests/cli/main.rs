@@ -23,6 +23,7 @@ mod listener;
 mod login;
 mod oauth2;
 mod obtain;
+mod postgres;
 mod process;
 mod recorded;
 mod refresh;

@@ -54,14 +54,15 @@ const RESERVE: &str = "\
     RETURNING true";
 
 /// Stores, clears the mark and the failure and gives the lease back, if it is ours and the record is the one that was
-/// read; else says whether this very text is stored already, by an attempt whose answer was lost.
+/// read.
 const PUT: &str = "\
-    WITH done AS (\
-        UPDATE tokman.token SET record = $5, generation = $6, in_flight = NULL, failure = NULL, owner = NULL, \
-            lease_until = NULL, changed_at = now() \
-        WHERE provider = $1 AND profile = $2 AND owner = $3 AND generation = $4 RETURNING true) \
-    SELECT EXISTS (SELECT FROM done) \
-        OR EXISTS (SELECT FROM tokman.token WHERE provider = $1 AND profile = $2 AND record = $5)";
+    UPDATE tokman.token SET record = $5, generation = $6, in_flight = NULL, failure = NULL, owner = NULL, \
+        lease_until = NULL, changed_at = now() \
+    WHERE provider = $1 AND profile = $2 AND owner = $3 AND generation = $4 RETURNING true";
+
+/// Whether this very text is stored: by an attempt whose confirmation was lost. No two texts are the same, sealed.
+const IS_STORED: &str =
+    "SELECT true FROM tokman.token WHERE provider = $1 AND profile = $2 AND $3 <> '' AND record = $4";
 
 const RELEASE: &str = "UPDATE tokman.token SET in_flight = NULL WHERE provider = $1 AND profile = $2 AND owner = $3";
 
@@ -144,12 +145,8 @@ async fn take(store: &PostgresStore, key: &Key, owner: &str) -> Result<Option<Po
     let Some(generation) = store.column::<Option<i64>>(row, 3)? else { return Ok(None) };
     let text: Option<String> = store.column(row, 4)?;
     let failure: Option<String> = store.column(row, 5)?;
-    let stored = Stored {
-        record: store.column(row, 1)?,
-        is_aside: store.column(row, 2)?,
-        generation,
-        in_flight: text.clone(),
-    };
+    let stored =
+        Stored { record: store.column(row, 1)?, is_aside: store.column(row, 2)?, generation, in_flight: text.clone() };
     Ok(Some(PostgresLease {
         store: store.clone(),
         key: key.clone(),
@@ -237,7 +234,8 @@ impl PostgresLease {
         more: &[Bound<'_>],
     ) -> Result<Vec<tokio_postgres::Row>, Trouble> {
         let (provider, profile) = (self.key.provider.as_str(), self.key.profile.as_str());
-        let mut bound: Vec<Bound<'_>> = vec![(&provider, Type::TEXT), (&profile, Type::TEXT), (&self.owner, Type::TEXT)];
+        let mut bound: Vec<Bound<'_>> =
+            vec![(&provider, Type::TEXT), (&profile, Type::TEXT), (&self.owner, Type::TEXT)];
         bound.extend(more.iter().map(|(value, of)| (*value, of.clone())));
         self.store.pool.query_within(limit, sql, &bound).await
     }
@@ -253,9 +251,10 @@ impl PostgresLease {
     /// One attempt to store: whether it is stored, and not overtaken.
     async fn store_once(&self, text: &str, generation: i64, limit: Duration) -> Result<bool, Trouble> {
         let more: [Bound<'_>; 3] = [(&self.generation, Type::INT8), (&text, Type::TEXT), (&generation, Type::INT8)];
-        let rows = self.ask_within(limit, PUT, &more).await?;
-        let row = rows.first().ok_or_else(|| refused(&self.store.pool.place(), "it does not say what it did"))?;
-        Ok(self.store.column(row, 0)?)
+        if !self.ask_within(limit, PUT, &more).await?.is_empty() {
+            return Ok(true);
+        }
+        Ok(!self.ask_within(limit, IS_STORED, &[(&text, Type::TEXT)]).await?.is_empty())
     }
 }
 
@@ -309,12 +308,14 @@ impl Lease for PostgresLease {
         let generation = i64::try_from(record.generation).unwrap_or(i64::MAX);
         // A database that restarts is back in a moment. After the end of the lease somebody else may act.
         let until = self.ends.max(Instant::now() + ATTEMPT);
+        // Also where this process was stopped for longer than that.
+        let mut attempts = 0;
         loop {
-            let limit = until.saturating_duration_since(Instant::now()).min(ATTEMPT);
-            match self.store_once(&text, generation, limit).await {
+            attempts += 1;
+            match self.store_once(&text, generation, ATTEMPT).await {
                 Ok(true) => break,
                 Ok(false) => return Err(self.overtaken()),
-                Err(trouble) if trouble.passes() && Instant::now() + PAUSE < until => {
+                Err(trouble) if trouble.passes() && (attempts < 2 || Instant::now() + PAUSE < until) => {
                     log::debug!("{}: not stored yet: {trouble:?}", self.key);
                     sleep(PAUSE).await;
                 }

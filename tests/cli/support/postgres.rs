@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{LazyLock, OnceLock};
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use serde_json::Value;
 
 use super::env::TestEnv;
 use super::light::{self, Ended};
@@ -21,8 +20,11 @@ use super::secrets::{canary, sealing_key};
 /// The user that owns the clusters and may do everything in them.
 const OWNER: &str = "postgres";
 
-/// The address that a bridge of the tests has on this machine.
-pub const BRIDGE: &str = "10.213.77.1";
+/// The address that a bridge of the tests has on this machine: another one in another run.
+pub fn bridge() -> &'static str {
+    static ADDRESS: LazyLock<String> = LazyLock::new(|| format!("10.213.{}.1", std::process::id() % 250));
+    &ADDRESS
+}
 
 /// An authority of the tests' own and what it signed.
 #[derive(Debug)]
@@ -132,20 +134,21 @@ impl Cluster {
         let data_text = data.to_string_lossy().into_owned();
         let args = ["-D", &data_text, "-U", OWNER, "--auth=trust", "--no-sync", "-E", "UTF8", "--locale=C"];
         done(with(as_owner(&programs.join("initdb")), &args));
-        let authority = Authority::new(&["localhost", BRIDGE]);
+        let authority = Authority::new(&["localhost", bridge()]);
         let cluster = Self { programs, dir: kept, port, authority, _guard: guard };
         let dir = cluster.dir.to_string_lossy().into_owned();
         cluster.write("data/server.crt", &cluster.authority.certificate);
         cluster.write("data/server.key", &cluster.authority.key);
         let settings = format!(
-            "listen_addresses = '{addresses}'\nport = {port}\nunix_socket_directories = '{dir}'\nmax_connections = 250\n\
+            "listen_addresses = '{addresses}'\nport = {port}\nunix_socket_directories = '{dir}'\nmax_connections = 250\nlog_line_prefix = '%d '\n\
              ssl = on\nlog_statement = all\nlog_min_duration_statement = 0\nlog_parameter_max_length = -1\n\
              log_parameter_max_length_on_error = -1\npassword_encryption = scram-sha-256\n"
         );
         cluster.append("data/postgresql.conf", &settings);
         let hosts = format!(
             "local all {OWNER} trust\nlocal all all scram-sha-256\nhost all all 127.0.0.1/32 scram-sha-256\n\
-             hostssl all all {BRIDGE}/24 scram-sha-256\n"
+             hostssl all all {}/24 scram-sha-256\n",
+            bridge()
         );
         cluster.write("data/pg_hba.conf", &hosts);
         cluster.run();
@@ -155,7 +158,8 @@ impl Cluster {
     /// Writes a file as the server's own.
     fn write(&self, name: &str, text: &str) {
         let path = self.dir.join(name);
-        fs::write(&path, text).expect("a file");
+        let made = fs::OpenOptions::new().write(true).create(true).truncate(true).open(&path);
+        made.and_then(|mut file| file.write_all(text.as_bytes())).expect("a file");
         if rustix::process::geteuid().is_root() {
             done(with(Command::new("chown"), &[OWNER, &path.to_string_lossy()]));
         }
@@ -191,6 +195,12 @@ impl Cluster {
     /// All that the server logged.
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(self.dir.join("log")).unwrap_or_default()).into_owned()
+    }
+
+    /// The statements that a database was asked so far, but for those of the tests themselves.
+    pub fn statements(&self, database: &str) -> usize {
+        let asked = format!("{database} LOG:  execute <unnamed>: ");
+        self.log().lines().filter(|line| line.starts_with(&asked)).count()
     }
 
     /// A program of PostgreSQL as the one who may do everything.
@@ -271,17 +281,8 @@ impl Database<'_> {
     pub fn world(&self, server: &Rotating) -> TestEnv {
         let mut env = server.world();
         self.serve(&mut env);
-        self.bring_in(&env, "square/default");
+        bring_in(&env);
         env
-    }
-
-    /// Moves a record from its file into the database, as a rescued one.
-    #[track_caller]
-    pub fn bring_in(&self, env: &TestEnv, key: &str) {
-        let (provider, profile) = key.split_once('/').expect("provider/profile");
-        let file = env.token_path(key).to_string_lossy().into_owned();
-        let end = light::run(light::tokman(env, &["import", "-p", provider, "-n", profile, "--rescue", &file]));
-        assert_eq!(end.code, Some(0), "{end:?}");
     }
 
     /// Runs statements as the one who may do everything.
@@ -295,12 +296,14 @@ impl Database<'_> {
     pub fn column(&self, key: &str, column: &str) -> String {
         self.sql(&format!("SELECT {column} FROM tokman.token WHERE provider || '/' || profile = '{key}';"))
     }
+}
 
-    /// A stored record, its secrets sealed.
-    #[track_caller]
-    pub fn record(&self, key: &str) -> Value {
-        serde_json::from_str(&self.column(key, "record")).expect("a record")
-    }
+/// Moves `square/default` from its file into the database, as a rescued record.
+#[track_caller]
+pub fn bring_in(env: &TestEnv) {
+    let file = env.token_path("square/default").to_string_lossy().into_owned();
+    let end = light::run(light::tokman(env, &["import", "-p", "square", "--rescue", &file]));
+    assert_eq!(end.code, Some(0), "{end:?}");
 }
 
 /// Brings the one rescue file of a world back.
@@ -310,4 +313,79 @@ pub fn bring_back(env: &TestEnv) -> Ended {
     let files: Vec<PathBuf> = fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
     let [file] = &files[..] else { panic!("one rescue file, not {files:?}") };
     light::run(light::tokman(env, &["import", "-p", "square", "--rescue", &file.to_string_lossy()]))
+}
+
+/// Rows that nobody can change while this is held.
+#[derive(Debug)]
+pub struct HeldRows(Child);
+
+impl HeldRows {
+    /// Lets others have them.
+    pub fn release(&mut self) {
+        drop(self.0.stdin.take());
+        drop(self.0.wait());
+    }
+}
+
+impl Drop for HeldRows {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+/// A pooler that gives each transaction a connection of its own, until this is dropped or this process ends.
+#[derive(Debug)]
+pub struct Pooler {
+    pub port: u16,
+    guard: Child,
+}
+
+impl Drop for Pooler {
+    fn drop(&mut self) {
+        drop(self.guard.stdin.take());
+        drop(self.guard.wait());
+    }
+}
+
+impl Database<'_> {
+    /// Starts a pooler before this database; absent, and said so, where there is none.
+    pub fn pooler(&self, what: &str) -> Option<Pooler> {
+        let program = ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer"].into_iter().find(|path| Path::new(path).exists());
+        let Some(program) = program else {
+            skipped(what, "there is no pgbouncer here");
+            return None;
+        };
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
+        let (name, cluster) = (&self.name, self.cluster);
+        cluster.write(&format!("{name}.users"), &format!("\"{name}\" \"{}\"\n", self.password));
+        let dir = cluster.dir.display();
+        let settings = format!(
+            "[databases]\n{name} = host=127.0.0.1 port={} dbname={name}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
+             listen_port = {port}\nunix_socket_dir =\nauth_type = scram-sha-256\nauth_file = {dir}/{name}.users\n\
+             pool_mode = transaction\ndefault_pool_size = 3\nmax_client_conn = 200\n",
+            cluster.port
+        );
+        cluster.write(&format!("{name}.ini"), &settings);
+        let script = "\"$1\" -q \"$2\" & pid=$!; cat >/dev/null; kill -INT $pid";
+        let mut guard = as_owner(Path::new("/bin/sh"));
+        guard.args(["-c", script, "sh", program, &format!("{dir}/{name}.ini")]);
+        let guard = guard.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("a shell");
+        light::until("the pooler listens", std::time::Duration::from_secs(10), || {
+            std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
+        });
+        Some(Pooler { port, guard })
+    }
+
+    /// Locks every row, as another client could.
+    pub fn hold_rows(&self) -> HeldRows {
+        use std::io::{BufRead as _, BufReader};
+        let mut command = self.cluster.program("psql", &["-XAtq", "-d", &self.name]);
+        let mut psql =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("psql");
+        let lock = "BEGIN; SELECT count(*) FROM (SELECT FROM tokman.token FOR UPDATE) held;\n";
+        psql.stdin.as_mut().map(|stdin| stdin.write_all(lock.as_bytes())).transpose().expect("psql reads");
+        let mut line = String::new();
+        BufReader::new(psql.stdout.take().expect("a pipe")).read_line(&mut line).expect("psql answers");
+        HeldRows(psql)
+    }
 }
