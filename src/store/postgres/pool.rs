@@ -25,6 +25,24 @@ const MOST: usize = 8;
 /// A value that is bound, and its type.
 pub(super) type Bound<'a> = (&'a (dyn ToSql + Sync), Type);
 
+/// What is asked.
+#[derive(Clone, Copy)]
+enum Words<'a> {
+    /// A statement and its values.
+    One(&'a str, &'a [Bound<'a>]),
+    /// Statements that are one transaction.
+    Several(&'a str),
+}
+
+impl Words<'_> {
+    async fn ask(self, client: &Client) -> Result<Vec<Row>, tokio_postgres::Error> {
+        match self {
+            Self::One(sql, bound) => client.query_typed(sql, bound).await,
+            Self::Several(sql) => client.batch_execute(sql).await.map(|()| Vec::new()),
+        }
+    }
+}
+
 /// The connections of a process.
 pub(super) struct Pool {
     settings: PostgresSettings,
@@ -69,46 +87,54 @@ impl Pool {
         sql: &str,
         bound: &[Bound<'_>],
     ) -> Result<Vec<Row>, Trouble> {
-        self.within(limit, async |client| client.query_typed(sql, bound).await).await
+        self.within(limit, Words::One(sql, bound)).await
     }
 
     /// Several statements without parameters, as one transaction.
     pub(super) async fn run(&self, sql: &str) -> Result<(), Trouble> {
-        self.within(self.limit, async |client| client.batch_execute(sql).await).await
+        self.within(self.limit, Words::Several(sql)).await.map(drop)
     }
 
-    async fn within<T>(
-        &self,
-        limit: Duration,
-        ask: impl AsyncFnOnce(&Client) -> Result<T, tokio_postgres::Error>,
-    ) -> Result<T, Trouble> {
+    /// Asks within a time. A connection that ended while nobody used it is no reason to give up: every statement may be
+    /// sent twice.
+    async fn within(&self, limit: Duration, words: Words<'_>) -> Result<Vec<Row>, Trouble> {
         let mut used = None;
         let asked = timeout(limit, async {
-            let client = used.insert(self.client(limit).await?);
-            ask(client).await.map_err(|error| trouble(&self.place(), &error))
+            loop {
+                let (client, is_new) = self.client(limit).await?;
+                let client = used.insert(client);
+                match words.ask(client).await.map_err(|error| trouble(&self.place(), &error)) {
+                    Err(trouble) if trouble.passes() && !is_new => self.discard(client).await,
+                    answer => return answer,
+                }
+            }
         });
         let Ok(answer) = asked.await else {
             // Nobody knows what became of it: what it waits for is not waited for by others.
             if let Some(client) = &used {
-                self.open.lock().await.retain(|open| !Arc::ptr_eq(open, client));
+                self.discard(client).await;
             }
             return Err(unreachable_at(&self.place(), "no answer in time").into());
         };
         answer
     }
 
-    /// The least busy connection, or a new one where all are busy and there may be more.
-    async fn client(&self, limit: Duration) -> Result<Arc<Client>, StoreError> {
+    async fn discard(&self, client: &Arc<Client>) {
+        self.open.lock().await.retain(|open| !Arc::ptr_eq(open, client));
+    }
+
+    /// The least busy connection, or a new one where all are busy and there may be more; whether it is new.
+    async fn client(&self, limit: Duration) -> Result<(Arc<Client>, bool), StoreError> {
         let mut open = self.open.lock().await;
         open.retain(|client| !client.is_closed());
         let best = open.iter().min_by_key(|client| Arc::strong_count(client)).cloned();
         // Its own place in the list, and this copy.
         if let Some(client) = best.filter(|client| Arc::strong_count(client) <= 2 || open.len() >= MOST) {
-            return Ok(client);
+            return Ok((client, false));
         }
         let client = Arc::new(self.connect(limit).await?);
         open.push(Arc::clone(&client));
-        Ok(client)
+        Ok((client, true))
     }
 
     async fn connect(&self, limit: Duration) -> Result<Client, StoreError> {

@@ -18,7 +18,10 @@ use crate::support::rotating::access_token;
 use crate::support::{Gate, Phase, Rotating, Rotation, TestEnv};
 
 /// So that a lease lasts seven seconds.
-const SHORT: [&str; 7] = ["token", "-p", "square", "--timeout", "2s", "--log-format", "text"];
+const SHORT: [&str; 5] = ["token", "-p", "square", "--timeout", "2s"];
+
+/// So that an answer may be held back for some seconds before it is asked for again.
+const PATIENT: [&str; 5] = ["token", "-p", "square", "--timeout", "8s"];
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -145,7 +148,7 @@ fn asleep_with_the_answer(database: &Database<'_>, rotation: Rotation, other: i3
     let gate = Gate::default();
     let server = holding_the_first(rotation, &gate);
     let env = database.world(&server);
-    let holder = start(&env, &SHORT);
+    let holder = start(&env, &PATIENT);
     server.wait_for_requests(1);
     let mut locker = database.hold_rows();
     gate.open();
@@ -154,7 +157,7 @@ fn asleep_with_the_answer(database: &Database<'_>, rotation: Rotation, other: i3
     send(&holder, Signal::STOP);
     database.sql(&format!("SELECT pg_terminate_backend(pid) {blocked};"));
     locker.release();
-    let next = tokman(&env, &SHORT);
+    let next = tokman(&env, &PATIENT);
     assert_eq!(next.code, Some(other), "{rotation:?}: {next:?}");
     send(&holder, Signal::CONT);
     let end = light::wait(holder);
@@ -190,18 +193,28 @@ fn unreachable_before(cluster: &Cluster) {
 }
 
 fn gone_between_lease_and_request(cluster: &Cluster) {
-    let database = cluster.database();
-    let server = Rotating::start(Rotation::Once);
-    let env = database.world(&server);
-    let between = Between::of(&env);
-    let holder = start(&env, &SHORT);
-    between.wait();
-    cluster.stop();
-    between.go(&env);
-    ended(&light::wait(holder), 7);
-    assert_eq!(server.requests(), 0, "what could not be stored is not asked for");
-    cluster.run();
-    lives(&env);
+    for is_back in [false, true] {
+        let database = cluster.database();
+        let server = Rotating::start(Rotation::Once);
+        let env = database.world(&server);
+        let between = Between::of(&env);
+        let holder = start(&env, &SHORT);
+        between.wait();
+        cluster.stop();
+        if is_back {
+            cluster.run();
+        }
+        between.go(&env);
+        let end = light::wait(holder);
+        if is_back {
+            ended(&end, 0);
+        } else {
+            ended(&end, 7);
+            assert_eq!(server.requests(), 0, "what could not be stored is not asked for");
+            cluster.run();
+        }
+        lives(&env);
+    }
 }
 
 fn gone_while_the_answer_is_awaited(cluster: &Cluster) {
@@ -209,7 +222,7 @@ fn gone_while_the_answer_is_awaited(cluster: &Cluster) {
     let database = cluster.database();
     let server = holding_the_first(Rotation::Once, &gate);
     let env = database.world(&server);
-    let holder = start(&env, &SHORT);
+    let holder = start(&env, &PATIENT);
     server.wait_for_requests(1);
     cluster.stop();
     gate.open();
@@ -228,7 +241,7 @@ fn back_in_time(cluster: &Cluster) {
         let database = cluster.database();
         let server = holding_the_first(Rotation::Once, &gate);
         let env = database.world(&server);
-        let holder = start(&env, &["token", "-p", "square", "--timeout", "10s"]);
+        let holder = start(&env, &PATIENT);
         server.wait_for_requests(1);
         cluster.stop();
         if late {
