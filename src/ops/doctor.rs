@@ -1,6 +1,8 @@
 //! Looks at everything that a refresh will need, before it is needed, and mends what is safe to mend. Sends nothing that
 //! carries a credential.
 
+mod database;
+
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -14,7 +16,7 @@ use crate::config::{ProviderSettings, SecretSource, Settings, StoreUrl, config_f
 use crate::fsutil::{self, FsError};
 use crate::model::{Replay, Response, lifetime};
 use crate::ops::{Broker, Code, Error, error, rescue};
-use crate::store::{SealError, StoreError};
+use crate::store::StoreError;
 
 /// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -190,47 +192,6 @@ impl Doctor<'_> {
                 Code::Store,
             ),
         }
-    }
-
-    /// What the database says of itself, whether it lets us do what a refresh does, and every record in it.
-    async fn database(&self) -> Result<Vec<Finding>, Error> {
-        let trouble = |what: &str, error: &StoreError| {
-            let hint = match error {
-                StoreError::Unreachable { .. } => "look at the network, and whether the database runs",
-                StoreError::Config(error) => {
-                    return Finding::problem(what, error.to_string(), error.remedy(), Code::Config);
-                }
-                _ => {
-                    "the role needs SELECT, INSERT, UPDATE and DELETE on what is in the schema tokman, and for the first run \
-                     CREATE on the database"
-                }
-            };
-            Finding::problem(what, error.to_string(), Some(hint.to_owned()), error::of_store(error))
-        };
-        let facts = match self.broker.store.facts().await {
-            Ok(facts) => facts,
-            Err(error) => return Ok(vec![trouble("database", &error)]),
-        };
-        let mut findings: Vec<Finding> = facts.into_iter().map(|(what, found)| Finding::ok(what, found)).collect();
-        if !self.broker.sealer.seals() {
-            let hint = "make a key with 'tokman key new' and name it: [store] key, or TOKMAN_STORE_KEY".to_owned();
-            let found = SealError::Needed.to_string();
-            findings.push(Finding::problem("sealing key", found, Some(hint), Code::Store));
-        }
-        let key = "probe/probe".parse().map_err(|_| Error::System("no key is called probe/probe".to_owned()))?;
-        let probe: Result<(), StoreError> = async {
-            let lease = self.broker.store.lease(&key, Duration::ZERO).await?;
-            lease.end().await;
-            Ok(())
-        }
-        .await;
-        findings.push(match &probe {
-            // Another doctor is at it: that works too.
-            Ok(()) | Err(StoreError::Busy { .. }) => Finding::ok("leases", "can be taken and given back"),
-            Err(error) => trouble("leases", error),
-        });
-        findings.extend(self.records().await?);
-        Ok(findings)
     }
 
     /// Every record: readable, its grant alive, nothing in doubt.

@@ -178,6 +178,15 @@ pub struct Listed {
     pub in_doubt: bool,
 }
 
+/// What a store says of itself.
+#[derive(Debug, Default)]
+pub struct Facts {
+    /// What it says, each under its name.
+    pub said: Vec<(&'static str, String)>,
+    /// Whether anything was ever stored in it.
+    pub is_in_use: bool,
+}
+
 /// The proof that there is room for the answer. Dropping it leaves a mark behind, as a dying process would.
 #[derive(Debug)]
 #[must_use = "what was reserved is either put or released"]
@@ -198,9 +207,9 @@ pub trait TokenStore: Debug + Send + Sync {
     /// The exclusive right to change a key, waiting for it at most `wait`.
     async fn lease(&self, key: &Key, wait: Duration) -> Result<Box<dyn Lease>, StoreError>;
 
-    /// What a store that is elsewhere says of itself, each under its name; nothing for one of this machine.
-    async fn facts(&self) -> Result<Vec<(&'static str, String)>, StoreError> {
-        Ok(Vec::new())
+    /// What a store that is elsewhere says of itself; nothing for one of this machine.
+    async fn facts(&self) -> Result<Facts, StoreError> {
+        Ok(Facts::default())
     }
 }
 

@@ -5,6 +5,7 @@
 mod error;
 mod lease;
 mod pool;
+mod wait;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -19,7 +20,7 @@ use crate::config::PostgresSettings;
 use crate::model::{Key, ProviderName};
 use crate::store::postgres::error::{Trouble, refused};
 use crate::store::postgres::pool::Pool;
-use crate::store::{Lease, Listed, Listing, Record, SealError, Sealer, StoreError, Summary, TokenStore};
+use crate::store::{Facts, Lease, Listed, Listing, Record, SealError, Sealer, StoreError, Summary, TokenStore};
 
 /// The version of the tables that this tokman knows.
 const VERSION: i32 = 1;
@@ -29,6 +30,9 @@ const SCHEMA: &str = include_str!("postgres.sql");
 
 /// How many records of a listing are held at a time.
 const BATCH: i64 = 500;
+
+/// How much longer than an exchange a lease lasts.
+const SPARE: Duration = Duration::from_secs(5);
 
 /// What is read of a key.
 const READ: &str = "\
@@ -58,6 +62,11 @@ impl PostgresStore {
     #[must_use]
     pub fn new(settings: PostgresSettings, sealer: Arc<Sealer>, budget: Duration) -> Self {
         Self { pool: Arc::new(Pool::new(settings, budget)), sealer, budget }
+    }
+
+    /// How long a lease lasts.
+    fn term(&self) -> Duration {
+        self.budget + SPARE
     }
 
     /// What messages call the row of a key.
@@ -135,10 +144,10 @@ impl TokenStore for PostgresStore {
     }
 
     async fn lease(&self, key: &Key, wait: Duration) -> Result<Box<dyn Lease>, StoreError> {
-        lease::wait_for(self, key, wait).await
+        wait::wait_for(self, key, wait).await
     }
 
-    async fn facts(&self) -> Result<Vec<(&'static str, String)>, StoreError> {
+    async fn facts(&self) -> Result<Facts, StoreError> {
         const SERVER: &str = "SELECT current_setting('server_version'), to_regclass('tokman.version') IS NOT NULL";
         let place = self.pool.place();
         let rows = self.pool.query(SERVER, &[]).await.map_err(|trouble| trouble.or_refused(&place))?;
@@ -156,11 +165,9 @@ impl TokenStore for PostgresStore {
         } else {
             "not there yet; they are made when something is stored".to_owned()
         };
-        Ok(vec![
-            ("database", format!("PostgreSQL {server} at {place}")),
-            ("connection", tls.to_owned()),
-            ("tables", tables),
-        ])
+        let database = format!("PostgreSQL {server} at {place}");
+        let said = vec![("database", database), ("connection", tls.to_owned()), ("tables", tables)];
+        Ok(Facts { said, is_in_use: there })
     }
 }
 

@@ -4,48 +4,21 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tokio_postgres::types::Type;
 
 use crate::model::Key;
-use crate::store::postgres::error::{Trouble, refused};
+use crate::store::postgres::error::Trouble;
 use crate::store::postgres::pool::Bound;
-use crate::store::postgres::{PostgresStore, Stored, VERSION};
+use crate::store::postgres::{PostgresStore, SPARE, Stored};
 use crate::store::{Failure, InFlight, Lease, Record, Reservation, StoreError};
-
-/// How often a lease is asked for while another process has it.
-const POLL: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));
-
-/// How much longer than an exchange a lease lasts.
-const SPARE: Duration = Duration::from_secs(5);
-
-/// A lease that ends this soon after the wait for it is waited for.
-const LAST_WAIT: Duration = Duration::from_secs(5);
 
 /// The longest that one attempt to store an answer takes: the next may find a way.
 const ATTEMPT: Duration = Duration::from_secs(5);
 
 /// Between two attempts to store an answer.
 const PAUSE: Duration = Duration::from_millis(200);
-
-/// Takes the lease if nobody has it, and reads the row: one round trip.
-const TAKE: &str = "\
-    WITH v AS (SELECT version FROM tokman.version), \
-    mine AS (\
-        INSERT INTO tokman.token AS t (provider, profile, owner, lease_until) \
-        SELECT $1, $2, $3, clock_timestamp() + $4 * interval '1 second' FROM v WHERE version = $5 \
-        ON CONFLICT (provider, profile) DO UPDATE SET owner = excluded.owner, lease_until = excluded.lease_until \
-        WHERE t.owner IS NULL OR t.owner = excluded.owner OR t.lease_until < clock_timestamp() \
-        RETURNING record, aside IS NOT NULL AS is_aside, generation, in_flight, failure) \
-    SELECT v.version, mine.record, mine.is_aside, mine.generation, mine.in_flight, mine.failure \
-    FROM v LEFT JOIN mine ON true";
-
-/// How long somebody else's lease lasts, in seconds; negative where there is none.
-const LEFT: &str = "\
-    SELECT coalesce(extract(epoch FROM lease_until - clock_timestamp()), -1)::float8 FROM tokman.token \
-    WHERE provider = $1 AND profile = $2 AND owner IS NOT NULL";
 
 /// Extends the lease and marks what is under way. One that ended is still ours while nobody else took it.
 const RESERVE: &str = "\
@@ -91,77 +64,6 @@ const END_EMPTY: &str = "\
     DELETE FROM tokman.token WHERE provider = $1 AND profile = $2 AND owner = $3 \
     AND record IS NULL AND aside IS NULL AND in_flight IS NULL AND failure IS NULL";
 
-/// Takes the lease of a key, waiting for it at most `wait`, and a moment more where its end is that near.
-pub(super) async fn wait_for(store: &PostgresStore, key: &Key, wait: Duration) -> Result<Box<dyn Lease>, StoreError> {
-    let owner = new_owner(store)?;
-    let started = Instant::now();
-    let mut pause = POLL.0;
-    loop {
-        let taken = match take(store, key, &owner).await {
-            Err(Trouble::NoTables) => {
-                store.make_tables().await?;
-                take(store, key, &owner).await
-            }
-            taken => taken,
-        };
-        if let Some(lease) = taken.map_err(|trouble| trouble.or_refused(&store.pool.place()))? {
-            return Ok(Box::new(lease));
-        }
-        // Looking is cheaper than trying.
-        while let Some(left) = left(store, key).await.map_err(|trouble| trouble.or_refused(&store.pool.place()))? {
-            let waited = started.elapsed();
-            if waited >= wait && (wait.is_zero() || left > LAST_WAIT || waited >= wait + LAST_WAIT) {
-                return Err(StoreError::Busy { key: key.clone(), waited });
-            }
-            sleep(pause.min(left + POLL.0)).await;
-            pause = (pause * 2).min(POLL.1);
-        }
-    }
-}
-
-/// A name that no other lease has.
-fn new_owner(store: &PostgresStore) -> Result<String, StoreError> {
-    let mut bytes = [0_u8; 16];
-    SystemRandom::new()
-        .fill(&mut bytes)
-        .map_err(|_| refused(&store.pool.place(), "the system has no random bytes to give"))?;
-    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
-}
-
-/// The lease, if nobody has it.
-async fn take(store: &PostgresStore, key: &Key, owner: &str) -> Result<Option<PostgresLease>, Trouble> {
-    let (term, asked) = (store.budget + SPARE, Instant::now());
-    let seconds = term.as_secs_f64();
-    let (provider, profile) = (key.provider.as_str(), key.profile.as_str());
-    let bound: [Bound<'_>; 5] = [
-        (&provider, Type::TEXT),
-        (&profile, Type::TEXT),
-        (&owner, Type::TEXT),
-        (&seconds, Type::FLOAT8),
-        (&VERSION, Type::INT4),
-    ];
-    let rows = store.pool.query(TAKE, &bound).await?;
-    let row = store.versioned(rows.first())?;
-    let Some(generation) = store.column::<Option<i64>>(row, 3)? else { return Ok(None) };
-    let text: Option<String> = store.column(row, 4)?;
-    let failure: Option<String> = store.column(row, 5)?;
-    let stored =
-        Stored { record: store.column(row, 1)?, is_aside: store.column(row, 2)?, generation, in_flight: text.clone() };
-    Ok(Some(PostgresLease {
-        store: store.clone(),
-        key: key.clone(),
-        owner: owner.to_owned(),
-        generation,
-        is_empty: stored.record.is_none() && !stored.is_aside,
-        unread: Some(stored),
-        in_flight: text.as_deref().map(mark),
-        failure: failure.and_then(|text| serde_json::from_str(&text).ok()),
-        is_over: false,
-        ends: asked + term,
-        renewal: tokio::spawn(renew(store.clone(), key.clone(), owner.to_owned())),
-    }))
-}
-
 /// A mark that cannot be read is no less a mark.
 fn mark(text: &str) -> InFlight {
     serde_json::from_str(text).unwrap_or(InFlight {
@@ -171,18 +73,9 @@ fn mark(text: &str) -> InFlight {
     })
 }
 
-/// How long somebody else has the lease; `None` where it can be taken.
-async fn left(store: &PostgresStore, key: &Key) -> Result<Option<Duration>, Trouble> {
-    let (provider, profile) = (key.provider.as_str(), key.profile.as_str());
-    let rows = store.pool.query(LEFT, &[(&provider, Type::TEXT), (&profile, Type::TEXT)]).await?;
-    let Some(row) = rows.first() else { return Ok(None) };
-    let left: f64 = store.column(row, 0)?;
-    Ok(Duration::try_from_secs_f64(left).ok())
-}
-
 /// Renews the lease of somebody who takes longer than an exchange. Aborted when the lease is dropped.
 async fn renew(store: PostgresStore, key: Key, owner: String) {
-    let seconds = (store.budget + SPARE).as_secs_f64();
+    let seconds = store.term().as_secs_f64();
     let (provider, profile) = (key.provider.as_str(), key.profile.as_str());
     loop {
         sleep(store.budget + SPARE / 2).await;
@@ -196,7 +89,7 @@ async fn renew(store: PostgresStore, key: Key, owner: String) {
 
 /// The row of a key, while its owner is this one.
 #[derive(Debug)]
-struct PostgresLease {
+pub(super) struct PostgresLease {
     store: PostgresStore,
     key: Key,
     owner: String,
@@ -222,6 +115,30 @@ impl Drop for PostgresLease {
 }
 
 impl PostgresLease {
+    /// The lease that was just taken, with what its row has.
+    pub(super) fn new(
+        store: &PostgresStore,
+        key: &Key,
+        owner: &str,
+        stored: Stored,
+        failure: Option<Failure>,
+        ends: Instant,
+    ) -> Self {
+        Self {
+            store: store.clone(),
+            key: key.clone(),
+            owner: owner.to_owned(),
+            generation: stored.generation,
+            is_empty: stored.record.is_none() && !stored.is_aside,
+            in_flight: stored.in_flight.as_deref().map(mark),
+            unread: Some(stored),
+            failure,
+            is_over: false,
+            ends,
+            renewal: tokio::spawn(renew(store.clone(), key.clone(), owner.to_owned())),
+        }
+    }
+
     /// One statement whose first three values are the key and the owner.
     async fn ask(&self, sql: &str, more: &[Bound<'_>]) -> Result<Vec<tokio_postgres::Row>, Trouble> {
         self.ask_within(self.store.budget, sql, more).await
@@ -285,7 +202,7 @@ impl Lease for PostgresLease {
         self.store.needs_sealing_key(&self.key)?;
         self.store.sealer.id().map_err(|why| StoreError::Sealed { key: self.key.clone(), why })?;
         let text = mark.and_then(|mark| serde_json::to_string(mark).ok());
-        let (term, asked) = (self.store.budget + SPARE, Instant::now());
+        let (term, asked) = (self.store.term(), Instant::now());
         let seconds = term.as_secs_f64();
         let more: [Bound<'_>; 4] = [
             (&self.is_over, Type::BOOL),
