@@ -13,7 +13,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use crate::support::light;
-use crate::support::postgres::{Authority, Cluster, Database, bridge, bring_in};
+use crate::support::postgres::{Authority, Cluster, Database, bridge, bring_in, watching};
 use crate::support::report::{figure, skipped};
 use crate::support::rotating::access_token;
 use crate::support::{Gate, Phase, Rotating, Rotation, TestEnv};
@@ -46,12 +46,11 @@ impl Hosts {
              up && echo up || echo no\ncat >/dev/null\ndown"
         );
         let mut shell = Command::new("sh");
-        shell.args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut guard = shell.spawn().ok()?;
-        let mut said = [0; 2];
-        guard.stdout.take()?.read_exact(&mut said).ok()?;
         // Dropped, it takes down what came up.
-        Some(Self { guard }).filter(|_| said == *b"up")
+        let mut hosts = Self { guard: watching(shell.args(["-c", &script]).stdout(Stdio::piped())) };
+        let mut said = [0; 2];
+        let read = hosts.guard.stdout.take().map(|mut stdout| stdout.read_exact(&mut said));
+        Some(hosts).filter(|_| matches!(read, Some(Ok(()))) && said == *b"up")
     }
 
     /// Takes a host's cable out, or puts it back.

@@ -4,6 +4,7 @@
 use std::fs;
 use std::io::Write as _;
 use std::net::TcpListener;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -93,6 +94,11 @@ fn as_owner(program: &Path) -> Command {
     command
 }
 
+/// Starts a shell that waits for the end of its stdin: in a process group of its own, as it has to outlive the tests.
+pub fn watching(shell: &mut Command) -> Child {
+    shell.process_group(0).stdin(Stdio::piped()).stderr(Stdio::null()).spawn().expect("a shell")
+}
+
 fn done(mut command: Command) -> String {
     let output = command.stdin(Stdio::null()).output().expect("a program that starts");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -129,8 +135,8 @@ impl Cluster {
         }
         let stop = "cat >/dev/null; \"$1\" -D \"$2/data\" -m immediate stop >/dev/null 2>&1; rm -rf \"$2\"";
         let mut guard = as_owner(Path::new("/bin/sh"));
-        guard.args(["-c", stop, "sh"]).arg(programs.join("pg_ctl")).arg(&kept);
-        let guard = guard.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("a shell");
+        guard.stdout(Stdio::null()).args(["-c", stop, "sh"]).arg(programs.join("pg_ctl")).arg(&kept);
+        let guard = watching(&mut guard);
         let data_text = data.to_string_lossy().into_owned();
         let args = ["-D", &data_text, "-U", OWNER, "--auth=trust", "--no-sync", "-E", "UTF8", "--locale=C"];
         done(with(as_owner(&programs.join("initdb")), &args));
@@ -368,8 +374,8 @@ impl Database<'_> {
         cluster.write(&format!("{name}.ini"), &settings);
         let script = "\"$1\" -q \"$2\" & pid=$!; cat >/dev/null; kill -INT $pid";
         let mut guard = as_owner(Path::new("/bin/sh"));
-        guard.args(["-c", script, "sh", program, &format!("{dir}/{name}.ini")]);
-        let guard = guard.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("a shell");
+        guard.stdout(Stdio::null()).args(["-c", script, "sh", program, &format!("{dir}/{name}.ini")]);
+        let guard = watching(&mut guard);
         light::until("the pooler listens", std::time::Duration::from_secs(10), || {
             std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
         });
