@@ -23,6 +23,7 @@ mod listener;
 mod login;
 mod oauth2;
 mod obtain;
+#[cfg(feature = "postgres")]
 mod postgres;
 mod process;
 mod recorded;

@@ -38,7 +38,7 @@ impl Hosts {
         let (name, address) = (format!("tm{}", std::process::id() % 100_000), bridge());
         let network = address.strip_suffix('1').unwrap_or_default();
         let script = format!(
-            "down() {{ for n in 1 2; do ip netns del {name}-$n; done; ip link del {name}b; }} 2>/dev/null\n\
+            "down() {{ for n in 1 2; do ip netns del {name}-$n; ip link del {name}v$n; done; ip link del {name}b; }} 2>/dev/null\n\
              up() {{ ip link add {name}b type bridge && ip addr add {address}/24 dev {name}b && ip link set {name}b up &&\n\
              for n in 1 2; do ip netns add {name}-$n && ip link add {name}v$n type veth peer name eth0 netns {name}-$n &&\n\
              ip link set {name}v$n master {name}b up && ip -n {name}-$n addr add {network}1$n/24 dev eth0 &&\n\
