@@ -28,6 +28,7 @@ pub enum Rotation {
     /// grant.
     Grace,
     /// Good once. A second use is refused, and its successor stays good.
+    #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "only leases that end by themselves need it"))]
     Refused,
     /// Good for ever; every answer repeats it.
     Same,
