@@ -110,7 +110,7 @@ impl Broker {
         let result = self.fresh_with(lease.as_mut(), key, issuer, (demand, how), before).await;
         lease.end().await;
         match result {
-            // Nothing was sent: whoever took over may have stored what is wanted.
+            // Whoever took over may have stored what is wanted.
             Err(Error::Store(overtaken @ StoreError::Overtaken { .. })) => {
                 self.read_once_more(key, demand, before, overtaken).await
             }
