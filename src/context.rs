@@ -133,15 +133,17 @@ impl Context {
     }
 
     /// The broker: store and wire. Opens nothing yet.
-    #[must_use]
-    pub fn broker(&self, settings: &Settings) -> Broker {
+    ///
+    /// # Errors
+    /// A store that is not in this build.
+    pub fn broker(&self, settings: &Settings) -> anyhow::Result<Broker> {
         let sealer = Sealer::new(settings.store_key.value.clone());
         let sealer = Arc::new(match &settings.store.value {
             StoreUrl::Keyring(root) => sealer.kept_in_keyring(KEYRING_ENTRY, root),
-            StoreUrl::File(_) => sealer,
+            StoreUrl::File(_) | StoreUrl::Postgres(_) => sealer,
         });
-        Broker {
-            store: store::open(&settings.store.value, Arc::clone(&sealer)),
+        Ok(Broker {
+            store: store::open(&settings.store.value, Arc::clone(&sealer), self.global.timeout)?,
             sealer,
             clock: Arc::clone(&self.clock),
             net: Client::new(Arc::clone(&self.clock)),
@@ -153,7 +155,7 @@ impl Context {
                 on_failure: settings.hooks().on_failure.clone(),
             },
             untold: std::sync::Mutex::default(),
-        }
+        })
     }
 
     /// The form to print in, of those that the command has; the first where none was asked for.

@@ -18,6 +18,12 @@ pub const STORE: &str = "TOKMAN_STORE";
 pub const STORE_KEY: &str = "TOKMAN_STORE_KEY";
 /// A file with that key
 pub const STORE_KEY_FILE: &str = "TOKMAN_STORE_KEY_FILE";
+/// The password of a PostgreSQL store, as libpq has it
+pub const PGPASSWORD: &str = "PGPASSWORD";
+/// A file with such passwords, as libpq has it
+pub const PGPASSFILE: &str = "PGPASSFILE";
+/// The certificates to trust for a PostgreSQL store, as libpq has it
+pub const PGSSLROOTCERT: &str = "PGSSLROOTCERT";
 /// `-v`: `info`, `debug` or `trace`
 pub const LOG: &str = "TOKMAN_LOG";
 /// `--log-format`

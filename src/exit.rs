@@ -236,8 +236,11 @@ fn hint_of_store(error: &StoreError) -> Option<String> {
             "a grant may be in it: mend it and move it back, or log in anew with 'tokman obtain', which leaves it where it is: {}",
             path.display()
         )),
-        StoreError::Newer { .. } => Some("use the newer tokman".to_owned()),
+        StoreError::Newer { .. } | StoreError::NewerTables { .. } => Some("use the newer tokman".to_owned()),
         StoreError::Busy { .. } => Some("try again; if it stays so, look for a tokman that hangs".to_owned()),
+        StoreError::Overtaken { .. } => Some("try again, with a longer --timeout if this process was slow".to_owned()),
+        StoreError::Unreachable { .. } | StoreError::Refused { .. } => Some("see what the database says: tokman doctor".to_owned()),
+        StoreError::Config(error) => error.remedy(),
         StoreError::Sealed { why, .. } => Some(match why {
             SealError::NoKey { .. } | SealError::OtherKey { .. } => {
                 "name the key that sealed it: [store] key in the config file, TOKMAN_STORE_KEY or TOKMAN_STORE_KEY_FILE".to_owned()

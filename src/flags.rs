@@ -28,7 +28,7 @@ pub struct GlobalArgs {
     /// Directory of config.toml and tokens/ [env: TOKMAN_CONFIG_DIR]
     #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub config_dir: Option<PathBuf>,
-    /// Where tokens are kept: file, file:/path [env: TOKMAN_STORE] [default: file]
+    /// Where tokens are kept: file, file:/path, postgres://USER@HOST/DATABASE [env: TOKMAN_STORE] [default: file]
     #[arg(long, global = true, value_name = "URL")]
     pub store: Option<String>,
     /// What to print

@@ -11,7 +11,7 @@
 //! 3  ops                  what tokman does: fresh, obtain, login, revoke
 //! 2  provider │ store │ net │ emulator
 //! 1  config               settings
-//! 0  model · env · fsutil · keyring · process
+//! 0  model · env · fsutil · keyring · process · tls
 //! ```
 //!
 //! Begin with [`commands::token`], which uses every floor, then [`ops::fresh`], the heart.
@@ -33,6 +33,7 @@ pub mod output;
 pub mod process;
 pub mod provider;
 pub mod store;
+pub mod tls;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

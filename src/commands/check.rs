@@ -58,7 +58,7 @@ fn look(context: &Context, args: &CheckArgs) -> anyhow::Result<Survey> {
     }
     let settings = context.settings(None)?;
     let selection = context.selection(&settings)?;
-    let broker = context.broker(&settings);
+    let broker = context.broker(&settings)?;
     let limits = Limits { warn_age: args.warn_age, crit_age: args.crit_age, warn_expiry: args.warn_expiry };
     let mut survey = Survey::new(limits, context.clock.now());
     ops::runtime()?.block_on(async {

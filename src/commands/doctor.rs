@@ -29,7 +29,7 @@ pub struct DoctorArgs {
 pub fn run(context: &Context, args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     let format = context.format(&[Format::Json, Format::None])?;
     let settings = context.settings(None)?;
-    let broker = context.broker(&settings);
+    let broker = context.broker(&settings)?;
     let doctor = Doctor { settings: &settings, broker: &broker, repair: args.repair };
     let findings = ops::runtime()?.block_on(doctor.examine(!args.offline))?;
     match format {

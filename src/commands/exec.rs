@@ -63,7 +63,7 @@ pub fn run(context: &Context, args: &ExecArgs) -> anyhow::Result<ExitCode> {
     let key = context.key(&settings)?;
     let issuer = context.issuer(&settings, &key)?;
     let ttl = args.min_ttl.unwrap_or(settings.min_ttl.value);
-    let outcome = context.broker(&settings).valid(&key, &issuer, ttl, true)?;
+    let outcome = context.broker(&settings)?.valid(&key, &issuer, ttl, true)?;
     context.warn_of(&outcome);
     let name = args.env.clone().unwrap_or_else(|| response::variable(&key));
     let replaced = process::replace(&args.command, &name, response::access(&outcome)?);

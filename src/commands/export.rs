@@ -38,7 +38,7 @@ pub fn run(context: &Context, args: &ExportArgs) -> anyhow::Result<ExitCode> {
     if let Some(mode) = open_to_others() {
         context.warn(&format!("others can read the file that the tokens go to (mode {mode:04o}): chmod 600"));
     }
-    let broker = context.broker(&settings);
+    let broker = context.broker(&settings)?;
     ops::runtime()?.block_on(print(context, &broker, &selection))
 }
 

@@ -38,7 +38,7 @@ pub fn run(context: &Context, args: &ImportArgs) -> anyhow::Result<ExitCode> {
     let settings = context.settings(None)?;
     let imported = if let Some(rescue) = &args.rescue {
         let key = context.key(&settings)?;
-        let broker = context.broker(&settings);
+        let broker = context.broker(&settings)?;
         ops::runtime()?.block_on(broker.bring_back(&key, rescue, args.replace))?;
         context.printer.note(&format!("{key} is stored; {} is removed.", rescue.display()));
         1
@@ -49,7 +49,7 @@ pub fn run(context: &Context, args: &ImportArgs) -> anyhow::Result<ExitCode> {
                 .into());
         }
         let named = named(&settings)?;
-        let broker = context.broker(&settings);
+        let broker = context.broker(&settings)?;
         ops::runtime()?.block_on(broker.import(io::stdin().lock(), &named, args.replace))?
     };
     match format {

@@ -61,7 +61,7 @@ fn rotate(context: &Context) -> anyhow::Result<ExitCode> {
     let format = context.format(&[Format::Json, Format::None])?;
     let settings = context.settings(None)?;
     let selection = context.selection(&settings)?;
-    let broker = context.broker(&settings);
+    let broker = context.broker(&settings)?;
     let ended = ops::runtime()?.block_on(broker.reseal(&selection))?;
     match format {
         Some(Format::Json) => context.printer.line(&response::pretty(&json!({

@@ -106,7 +106,7 @@ pub fn run(context: &Context, args: &ObtainArgs) -> anyhow::Result<ExitCode> {
     let asked: Vec<String> = args.scope.iter().filter(|scope| !scope.is_empty()).cloned().collect();
     let scopes = if asked.is_empty() { issuer.settings().scopes.value.clone() } else { asked };
     let issuer = issuer.asking_for(&scopes);
-    let broker = context.broker(&settings);
+    let broker = context.broker(&settings)?;
     let keep = Keep { replace: args.replace, by_account: settings.by_account };
     let run = Run { context, args, key, issuer, broker, logins: settings.config_dir.join("logins"), scopes, keep };
     let wanted = Wanted { scopes: run.scopes.clone(), short_lived: args.short_lived };

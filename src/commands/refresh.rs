@@ -103,7 +103,7 @@ pub fn run(context: &Context, args: &RefreshArgs) -> anyhow::Result<ExitCode> {
     let key = context.key(&settings)?;
     let wanted = args.wanted();
     let issuer = context.issuer(&settings, &key)?.asking_for(&wanted.scopes);
-    let broker = context.broker(&settings);
+    let broker = context.broker(&settings)?;
     let demand = if args.force { Demand::NewOfOurOwn } else { Demand::New };
     let outcome = ops::runtime()?.block_on(async {
         if let Some(longest) = args.splay {

@@ -24,7 +24,7 @@ pub fn run(context: &Context, _args: &RemoveArgs) -> anyhow::Result<ExitCode> {
     context.format(&[])?;
     let settings = context.settings(None)?;
     let key = context.key(&settings)?;
-    let broker = context.broker(&settings);
+    let broker = context.broker(&settings)?;
     let record = ops::runtime()?.block_on(broker.remove(&key))?;
     let stays = record.map_or_else(String::new, |record| what_stays(&record, context.clock.now()));
     context.printer.note(&format!("{key} is forgotten here.{stays}"));

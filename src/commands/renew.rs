@@ -32,7 +32,7 @@ pub fn run(context: &Context, args: &RenewArgs) -> anyhow::Result<ExitCode> {
     let settings = context.settings(Some(&args.application))?;
     let key = context.key(&settings)?;
     let issuer = context.issuer(&settings, &key)?;
-    let broker = context.broker(&settings);
+    let broker = context.broker(&settings)?;
     let kind = issuer.settings().kind;
     if kind == ProviderKind::Square {
         context.warn(

@@ -45,7 +45,7 @@ pub fn run(context: &Context, args: &RevokeArgs) -> anyhow::Result<ExitCode> {
     let settings = context.settings(Some(&args.application))?;
     let key = context.key(&settings)?;
     let issuer = context.issuer(&settings, &key)?;
-    let broker = context.broker(&settings);
+    let broker = context.broker(&settings)?;
     let what = match &args.merchant_id {
         Some(merchant) => Revocation::Merchant(merchant.clone()),
         None if args.only_access_token => Revocation::OnlyAccessToken,

@@ -72,7 +72,7 @@ pub fn run(context: &Context, args: &StatusArgs) -> anyhow::Result<ExitCode> {
     }
     let settings = context.settings(Some(&args.application))?;
     let selection = context.selection(&settings)?;
-    let broker = context.broker(&settings);
+    let broker = context.broker(&settings)?;
     let show = Show { context, args, settings: &settings, broker: &broker, selection, now: context.clock.now() };
     let shown = ops::runtime()?.block_on(async {
         match format {

@@ -38,7 +38,7 @@ pub fn run(context: &Context, args: &TokenArgs) -> anyhow::Result<ExitCode> {
     let key = context.key(&settings)?;
     let issuer = context.issuer(&settings, &key)?;
     let ttl = args.min_ttl.unwrap_or(settings.min_ttl.value);
-    let outcome = context.broker(&settings).valid(&key, &issuer, ttl, !args.no_refresh)?;
+    let outcome = context.broker(&settings)?.valid(&key, &issuer, ttl, !args.no_refresh)?;
     context.warn_of(&outcome);
     context.print_token(issuer.settings().kind, &outcome, form)?;
     Ok(ExitCode::SUCCESS)

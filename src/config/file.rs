@@ -9,6 +9,7 @@ use serde::de::{self, Deserializer};
 
 use crate::config::ConfigError;
 use crate::config::oauth2::ClientAuth;
+use crate::config::postgres::has_password;
 use crate::config::secret_source::{SecretSource, SecretSources};
 use crate::fsutil::{self, FsError};
 use crate::model::{duration, text};
@@ -188,7 +189,8 @@ impl FileConfig {
         let config = Self::parse(&text, path)?;
         let sources = config.provider.values().map(|provider| &provider.client_secret).chain([&config.store.key]);
         let has_secret =
-            sources.flat_map(|sources| &sources.0).any(|source| matches!(source, SecretSource::Literal(_)));
+            sources.flat_map(|sources| &sources.0).any(|source| matches!(source, SecretSource::Literal(_)))
+                || config.store.url.as_deref().is_some_and(has_password);
         if has_secret && mode & 0o077 != 0 {
             return Err(FsError::Exposed { path: path.to_owned(), mode, wanted: 0o600 }.into());
         }

@@ -3,7 +3,9 @@
 pub mod address;
 pub mod file;
 pub mod oauth2;
+pub mod passfile;
 pub mod paths;
+pub mod postgres;
 pub mod provider;
 pub mod secret_source;
 pub mod setting;
@@ -15,6 +17,7 @@ use thiserror::Error;
 
 pub use file::{ProviderKind, SquareEnvironment, WixMode};
 pub use oauth2::{ClientAuth, Endpoint, OAuth2Settings};
+pub use postgres::{PostgresHost, PostgresSettings};
 pub use provider::ProviderSettings;
 pub use secret_source::SecretSource;
 pub use setting::{Origin, Setting};

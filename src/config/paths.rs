@@ -19,6 +19,12 @@ pub fn config_dir(option: Option<PathBuf>) -> Result<PathBuf, ConfigError> {
         .ok_or(ConfigError::NoHome)
 }
 
+/// `~/.pgpass`, where libpq keeps passwords; absent where there is no home directory.
+#[must_use]
+pub fn pgpass() -> Option<PathBuf> {
+    directories::BaseDirs::new().map(|dirs| dirs.home_dir().join(".pgpass"))
+}
+
 /// Where a record goes that the store would not take: the runtime directory, else the state directory, else the
 /// system's temporary one; the first that can be written is used.
 #[must_use]

@@ -12,7 +12,8 @@ use tokio::time::{Instant, timeout};
 
 use crate::model::{Clock, Replay};
 use crate::net::retry::{Ending, Retries, retry_after};
-use crate::net::{NetError, Pace, tls, trace};
+use crate::net::{NetError, Pace, trace};
+use crate::tls;
 
 /// The most that is read of an answer, in bytes.
 const BODY_LIMIT: usize = 1 << 20;
@@ -146,13 +147,14 @@ impl Client {
         if let Some(client) = cell.get() {
             return Ok(client);
         }
-        let config = if plain { tls::none()? } else { tls::config()? };
-        let client = build(config, is_loopback)?;
+        let config = if plain { tls::none() } else { tls::config() };
+        let client = build(config.map_err(NetError::Setup)?, is_loopback)?;
         Ok(cell.get_or_init(|| client))
     }
 }
 
-fn build(tls: rustls::ClientConfig, is_loopback: bool) -> Result<reqwest::Client, NetError> {
+fn build(mut tls: rustls::ClientConfig, is_loopback: bool) -> Result<reqwest::Client, NetError> {
+    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let mut builder = reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
         .user_agent(concat!("tokman/", env!("CARGO_PKG_VERSION")))

@@ -5,7 +5,6 @@ pub mod client;
 pub mod loopback;
 pub mod pace;
 pub mod retry;
-mod tls;
 pub mod trace;
 
 use thiserror::Error;

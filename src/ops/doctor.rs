@@ -1,6 +1,8 @@
 //! Looks at everything that a refresh will need, before it is needed, and mends what is safe to mend. Sends nothing that
 //! carries a credential.
 
+mod database;
+
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -78,13 +80,14 @@ impl Doctor<'_> {
     pub async fn examine(&self, online: bool) -> Result<Vec<Finding>, Error> {
         let mut findings = vec![self.config_dir(), self.config_file()];
         findings.extend(self.sealing_key());
-        let tokens = self.settings.store.value.directory();
-        if let Some(tokens) = tokens {
+        if let Some(tokens) = self.settings.store.value.directory() {
             findings.extend(self.store_dirs(tokens));
             findings.push(self.lock(tokens).await);
+            findings.extend(self.records().await?);
+            findings.extend(self.left_behind(tokens));
+        } else {
+            findings.extend(self.database().await?);
         }
-        findings.extend(self.records().await?);
-        findings.extend(tokens.into_iter().flat_map(|tokens| self.left_behind(tokens)));
         findings.extend(rescue_files());
         for name in self.settings.known_providers() {
             let Ok(provider) =

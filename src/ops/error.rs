@@ -267,12 +267,15 @@ fn of_provider(error: &ProviderError) -> Code {
 #[must_use]
 pub const fn of_store(error: &StoreError) -> Code {
     match error {
-        StoreError::Busy { .. } => Code::TryAgain,
+        StoreError::Busy { .. } | StoreError::Unreachable { .. } | StoreError::Overtaken { .. } => Code::TryAgain,
+        StoreError::Config(error) => of_config(error),
         StoreError::Fs(_)
         | StoreError::Damaged { .. }
         | StoreError::SetAside { .. }
         | StoreError::Newer { .. }
         | StoreError::Sealed { .. }
+        | StoreError::Refused { .. }
+        | StoreError::NewerTables { .. }
         | StoreError::NoLocks { .. } => Code::Store,
     }
 }

@@ -8,17 +8,17 @@ use crate::model::{Key, Replay, Secret, Token, lifetime};
 use crate::net::{Answer, NetError};
 use crate::ops::issuer::Providers;
 use crate::ops::signals;
-use crate::ops::{Broker, Error, Issuer, rescue};
+use crate::ops::{Broker, Error, Issuer};
 use crate::provider::{Exchange, Provider, ProviderError, RefusalClass};
 use crate::store::{InFlight, Lease, Record, Reservation};
 
 /// Room for the answer, and the hold on signals until it is stored.
 #[derive(Debug)]
 pub(super) struct Held {
-    reservation: Reservation,
+    pub(super) reservation: Reservation,
     /// The mark of an earlier request for another grant, which the room was made over.
     earlier: Option<InFlight>,
-    signals: Box<dyn signals::Held>,
+    pub(super) signals: Box<dyn signals::Held>,
 }
 
 impl Held {
@@ -139,36 +139,8 @@ impl Broker {
         }
     }
 
-    /// Stores a record, durable on return; where that fails, puts it into a rescue file and says so.
-    pub(super) async fn store_or_rescue(
-        &self,
-        key: &Key,
-        lease: &mut dyn Lease,
-        held: Held,
-        record: &Record,
-    ) -> Result<(), Error> {
-        let Held { reservation, signals, .. } = held;
-        let stored = lease.put(reservation, record).await;
-        let result = match stored {
-            Ok(()) => Ok(()),
-            Err(why) => {
-                let rescue = rescue::save(key, record, &self.sealer, self.clock.now())?;
-                Err(Error::NotSaved { key: key.clone(), rescue, why })
-            }
-        };
-        drop(signals);
-        result
-    }
-
     pub(super) fn hold_signals(&self) -> Result<Box<dyn signals::Held>, Error> {
         self.signals.hold().map_err(|error| Error::System(format!("cannot hold signals: {error}")))
-    }
-
-    /// Stores a record that no exchange brought.
-    pub(super) async fn put(&self, key: &Key, lease: &mut dyn Lease, record: &Record) -> Result<(), Error> {
-        let signals = self.hold_signals()?;
-        let reservation = lease.reserve(None).await?;
-        self.store_or_rescue(key, lease, Held { reservation, earlier: None, signals }, record).await
     }
 }
 

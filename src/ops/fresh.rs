@@ -11,6 +11,7 @@ use crate::net::NetError;
 use crate::ops::demand::{Before, Demand, How, satisfies, seed, seeded};
 use crate::ops::exchange::next_record;
 use crate::ops::history::{Action, Event};
+use crate::ops::save::Over;
 use crate::ops::{Broker, Error, Issuer, Outcome, Source};
 use crate::provider::{Exchange, Provider, ProviderError, RefusalClass, Wanted};
 use crate::store::{Failure, InFlight, Lease, Record, StoreError};
@@ -110,7 +111,13 @@ impl Broker {
         };
         let result = self.fresh_with(lease.as_mut(), key, issuer, (demand, how), before).await;
         lease.end().await;
-        result
+        match result {
+            // Whoever took over may have stored what is wanted.
+            Err(Error::Store(overtaken @ StoreError::Overtaken { .. })) => {
+                self.read_once_more(key, demand, before, overtaken).await
+            }
+            result => result,
+        }
     }
 
     /// What is done under the lease: read again, and exchange if that is still needed.
@@ -254,15 +261,16 @@ impl Broker {
                 let minted = Some(GrantType::ClientCredentials.to_string());
                 let grant = record.map_or(minted, |record| record.grant.clone());
                 let next = next_record(record, token, grant, issuer, sent_at);
-                self.store_or_rescue(key, lease, reservation, &next).await?;
-                Ok(outcome(key, next, Source::Provider))
+                let over = Over::Spent(spent.as_ref());
+                let (stored, source) = self.store_or_rescue(key, lease, reservation, next, over).await?;
+                Ok(outcome(key, stored, source))
             }
             Ok((Err((refresh, error)), held, sent_at)) => match record {
                 Some(record) if matches!(how, How::Refresh(_)) => {
                     let token = Token { refresh: Some(refresh), ..record.token.clone() };
                     let next = next_record(Some(record), token, record.grant.clone(), issuer, sent_at);
                     let kept = Record { refreshed_at: record.refreshed_at, ..next };
-                    self.store_or_rescue(key, lease, held, &kept).await?;
+                    self.store_or_rescue(key, lease, held, kept, Over::Spent(spent.as_ref())).await?;
                     Err(error.into())
                 }
                 _ => {

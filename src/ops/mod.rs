@@ -22,6 +22,7 @@ pub mod page;
 pub mod rescue;
 pub mod reseal;
 pub mod revoke;
+mod save;
 pub mod selection;
 pub mod signals;
 pub mod stored_names;

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use crate::model::{Freshness, Grant, Key, ProfileName};
 use crate::ops::exchange::next_record;
 use crate::ops::history::{Action, Event};
+use crate::ops::save::Over;
 use crate::ops::{Broker, Error, Issuer, Outcome, Source, rescue};
 use crate::provider::Wanted;
 use crate::store::{Lease, Record, StoreError};
@@ -123,8 +124,8 @@ impl Broker {
             held.release(lease).await;
             return Err(Error::OtherAccount { key: key.clone(), stored, new, rescue });
         }
-        self.store_or_rescue(key, lease, held, &next).await?;
-        Ok(obtained(key, next))
+        let (stored, _) = self.store_or_rescue(key, lease, held, next, Over::Anything).await?;
+        Ok(obtained(key, stored))
     }
 
     /// Stores a record under the name of its account. The account's own record is replaced: it is the same grant anew.

@@ -2,6 +2,7 @@
 
 use crate::model::Key;
 use crate::ops::history::{Action, Event};
+use crate::ops::save::Over;
 use crate::ops::{Broker, Error, Issuer};
 use crate::provider::{ProviderError, Reply, Revocation};
 use crate::store::{Lease, Record};
@@ -79,9 +80,10 @@ impl Broker {
         };
         match record {
             Some(record) if *what == Revocation::OnlyAccessToken => {
+                let kept = record.token.refresh.clone();
                 let mut record = Record { generation: record.generation + 1, ..record.clone() };
                 record.token.expires_at = Some(sent_at);
-                self.store_or_rescue(key, lease, held, &record).await?;
+                self.store_or_rescue(key, lease, held, record, Over::Spent(kept.as_ref())).await?;
                 // The end of an access token answers nothing about a refresh token that may have been spent.
                 if let Some(mark) = doubted {
                     let _left = lease.reserve(Some(&mark)).await?;

@@ -2,6 +2,8 @@
 //! a reservation: the types say so.
 
 pub mod file;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 pub mod profiles;
 pub mod record;
 pub mod seal;
@@ -19,7 +21,7 @@ use thiserror::Error;
 pub use record::Record;
 pub use seal::{SealError, Sealer};
 
-use crate::config::StoreUrl;
+use crate::config::{ConfigError, StoreUrl};
 use crate::fsutil::FsError;
 use crate::model::{Freshness, Key, ProviderName, lifetime};
 
@@ -69,6 +71,40 @@ pub enum StoreError {
         /// Why.
         why: SealError,
     },
+    /// The store is elsewhere and cannot be reached just now. Whatever was not confirmed may have happened.
+    #[error("cannot reach {place}: {why}")]
+    Unreachable {
+        /// The store, without a password.
+        place: String,
+        /// What the system or the server said.
+        why: String,
+    },
+    /// The store was reached and does not do what is asked of it.
+    #[error("{place} refuses: {why}")]
+    Refused {
+        /// The store, without a password.
+        place: String,
+        /// What the server said.
+        why: String,
+    },
+    /// The store is laid out as a later version does it.
+    #[error("{place} was laid out by a newer tokman (version {version} of its tables)")]
+    NewerTables {
+        /// The store, without a password.
+        place: String,
+        /// The version of its tables.
+        version: i32,
+    },
+    /// The lease ended while this process was not looking, and another one took it. What this process was about to do
+    /// was not done.
+    #[error("another process took {key} over, which this one had held for too long")]
+    Overtaken {
+        /// The key.
+        key: Key,
+    },
+    /// What the settings say of the store cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// No locks there: two processes could spend the same refresh token.
     #[error("{path} is on {what}, where files cannot be locked safely")]
     NoLocks {
@@ -143,6 +179,15 @@ pub struct Listed {
     pub in_doubt: bool,
 }
 
+/// What a store says of itself.
+#[derive(Debug, Default)]
+pub struct Facts {
+    /// What it says, each under its name.
+    pub said: Vec<(&'static str, String)>,
+    /// Whether anything was ever stored in it.
+    pub is_in_use: bool,
+}
+
 /// The proof that there is room for the answer. Dropping it leaves a mark behind, as a dying process would.
 #[derive(Debug)]
 #[must_use = "what was reserved is either put or released"]
@@ -165,6 +210,11 @@ pub trait TokenStore: Debug + Send + Sync {
 
     /// The exclusive right to change a key, waiting for it at most `wait`.
     async fn lease(&self, key: &Key, wait: Duration) -> Result<Box<dyn Lease>, StoreError>;
+
+    /// What a store that is elsewhere says of itself; nothing for one of this machine.
+    async fn facts(&self) -> Result<Facts, StoreError> {
+        Ok(Facts::default())
+    }
 }
 
 /// The keys of a store, one after the other: memory does not grow with them.
@@ -187,7 +237,8 @@ pub trait Lease: Debug + Send {
     /// whoever finds the mark later knows that the answer may have been lost; without one, losing it costs nothing.
     async fn reserve(&mut self, mark: Option<&InFlight>) -> Result<Reservation, StoreError>;
 
-    /// Stores a record, durable on return, and clears the mark.
+    /// Stores a record, durable on return, and clears the mark; the lease may be over with that.
+    /// [`StoreError::Overtaken`] where another process has the lease by now: then nothing was changed.
     async fn put(&mut self, reservation: Reservation, record: &Record) -> Result<(), StoreError>;
 
     /// Stores a record with the same token as the one that is there, durable on return. A mark stays: what is in doubt
@@ -219,10 +270,19 @@ pub trait Lease: Debug + Send {
     async fn end(self: Box<Self>);
 }
 
-/// Opens a store. Nothing is made and nobody is connected to before something is asked of it.
-#[must_use]
-pub fn open(url: &StoreUrl, sealer: Arc<Sealer>) -> Box<dyn TokenStore> {
-    match url {
+/// Opens a store; `budget` is how long an exchange takes at most. Nothing is made and nobody is connected to before
+/// something is asked of it.
+///
+/// # Errors
+/// [`ConfigError::NotInThisBuild`].
+pub fn open(url: &StoreUrl, sealer: Arc<Sealer>, budget: Duration) -> Result<Box<dyn TokenStore>, ConfigError> {
+    #[cfg(not(feature = "postgres"))]
+    let _ = budget;
+    Ok(match url {
         StoreUrl::File(root) | StoreUrl::Keyring(root) => Box::new(file::FileStore::new(root.clone(), sealer)),
-    }
+        #[cfg(feature = "postgres")]
+        StoreUrl::Postgres(settings) => Box::new(postgres::PostgresStore::new((**settings).clone(), sealer, budget)),
+        #[cfg(not(feature = "postgres"))]
+        StoreUrl::Postgres(_) => return Err(ConfigError::NotInThisBuild("the store 'postgres'")),
+    })
 }

@@ -216,8 +216,6 @@ fn says_what_is_not_in_this_build() {
     env.tokman(&["refresh", "-p", "square"]).code(3).stderr_has("not in this build yet");
     env.set("TOKMAN_STORE", "keyring");
     env.tokman(&["status"]).code(3).stderr_has("TOKMAN_STORE: ").stderr_has("not in this build yet");
-    env.unset("TOKMAN_STORE");
-    env.tokman(&["status", "--store", "postgres://tokman@db/tokman"]).code(2).stderr_has("not in this build yet");
 }
 
 #[test]

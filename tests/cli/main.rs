@@ -33,6 +33,8 @@ mod login;
 mod man;
 mod oauth2;
 mod obtain;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod process;
 mod recorded;
 mod refresh;

@@ -30,7 +30,7 @@ pub(super) fn run(context: &Context, args: &RefreshArgs) -> anyhow::Result<ExitC
         let what = "the credentials on the command line are one provider's: say which with --provider";
         return Err(Usage::new(what).into());
     }
-    let broker = context.broker(&settings);
+    let broker = context.broker(&settings)?;
     let mut lines = Lines::new(context.printer, format, Arc::clone(&context.clock));
     let open = |name: &_| Ok(Issuer::new(settings.provider(name)?).asking_for(&orders.wanted.scopes));
     let ended = ops::runtime()?.block_on(async {

@@ -8,6 +8,8 @@ pub mod emulated;
 pub mod env;
 pub mod light;
 pub mod machine;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 pub mod report;
 pub mod request;
 pub mod rotating;

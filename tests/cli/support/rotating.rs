@@ -27,6 +27,9 @@ pub enum Rotation {
     /// Good once, but presented again it is answered as before while its successor is unused. Anything older ends the
     /// grant.
     Grace,
+    /// Good once. A second use is refused, and its successor stays good.
+    #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "only leases that end by themselves need it"))]
+    Refused,
     /// Good for ever; every answer repeats it.
     Same,
     /// Good for ever; no answer mentions it.
@@ -261,12 +264,13 @@ impl Ledger {
         match self.rotation {
             _ if self.dead => return None,
             Rotation::Same | Rotation::Omitted if is(self.current) => self.issued += 1,
-            Rotation::Once | Rotation::Grace if is(self.current) => {
+            Rotation::Once | Rotation::Refused | Rotation::Grace if is(self.current) => {
                 self.current += 1;
                 self.commits += 1;
                 self.issued = self.current;
             }
             Rotation::Grace if is(self.current - 1) => {}
+            Rotation::Refused => return None,
             _ => {
                 self.dead = true;
                 return None;

@@ -7,7 +7,6 @@ use rustls::{ClientConfig, RootCertStore};
 use rustls_native_certs::CertificateResult;
 
 use crate::env;
-use crate::net::NetError;
 
 /// Where systems keep their trusted certificates in one file: one read instead of hundreds.
 #[cfg(not(any(windows, target_os = "macos")))]
@@ -22,37 +21,51 @@ const BUNDLES: [&str; 6] = [
 
 /// TLS 1.2 and newer with the trusted certificates of `SSL_CERT_FILE` and `SSL_CERT_DIR`, else of the system, else
 /// Mozilla's.
-pub fn config() -> Result<ClientConfig, NetError> {
+///
+/// # Errors
+/// Where certificates are named that cannot be read, in words.
+pub fn config() -> Result<ClientConfig, String> {
     with_roots(roots()?)
 }
 
+/// TLS that trusts the certificates of one file and no others.
+///
+/// # Errors
+/// Where none can be read from it, in words.
+pub fn trusting(file: &Path) -> Result<ClientConfig, String> {
+    let roots = load(Some(file), None);
+    if roots.is_empty() {
+        return Err(format!("no certificate can be read from {}", file.display()));
+    }
+    with_roots(roots)
+}
+
 /// TLS that trusts nobody: for http on loopback, where none is needed but the client wants one.
-pub fn none() -> Result<ClientConfig, NetError> {
+///
+/// # Errors
+/// Where the library refuses its own defaults.
+pub fn none() -> Result<ClientConfig, String> {
     with_roots(RootCertStore::empty())
 }
 
-fn with_roots(roots: RootCertStore) -> Result<ClientConfig, NetError> {
+fn with_roots(roots: RootCertStore) -> Result<ClientConfig, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
+    let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| NetError::Setup(error.to_string()))?
+        .map_err(|error| error.to_string())?
         .with_root_certificates(roots)
         .with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
 }
 
-fn roots() -> Result<RootCertStore, NetError> {
+fn roots() -> Result<RootCertStore, String> {
     if let Some((file, dir)) = env::trusted_certificates() {
         let roots = load(file.as_deref(), dir.as_deref());
         // Whoever names certificates wants these and no others.
         return if roots.is_empty() {
             let named: Vec<String> =
                 [file, dir].into_iter().flatten().map(|path: PathBuf| path.display().to_string()).collect();
-            Err(NetError::Setup(format!(
-                "no certificate can be read from SSL_CERT_FILE or SSL_CERT_DIR ({})",
-                named.join(", ")
-            )))
+            Err(format!("no certificate can be read from SSL_CERT_FILE or SSL_CERT_DIR ({})", named.join(", ")))
         } else {
             Ok(roots)
         };
