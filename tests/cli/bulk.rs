@@ -12,7 +12,7 @@ use crate::support::stored::{self, wix_record};
 use crate::support::{Answer, Gate, Request, Run, Server, Stored, TestEnv, canary, sealing_key};
 
 const ALL: [&str; 2] = ["refresh", "--all"];
-const NDJSON: [&str; 4] = ["refresh", "--all", "-o", "json"];
+pub const NDJSON: [&str; 4] = ["refresh", "--all", "-o", "json"];
 
 /// A world with these keys, each with so many seconds left of its access token.
 fn fleet(url: &str, keys: &[(&str, i64)]) -> (TestEnv, HashMap<String, Stored>) {
@@ -28,11 +28,11 @@ fn fleet(url: &str, keys: &[(&str, i64)]) -> (TestEnv, HashMap<String, Stored>) 
     (env, stored)
 }
 
-fn numbered(number: usize) -> Vec<String> {
+pub fn numbered(number: usize) -> Vec<String> {
     (0..number).map(|n| format!("square/shop-{n:03}")).collect()
 }
 
-fn many(url: &str, number: usize) -> (TestEnv, HashMap<String, Stored>) {
+pub fn many(url: &str, number: usize) -> (TestEnv, HashMap<String, Stored>) {
     let names = numbered(number);
     let keys: Vec<_> = names.iter().map(|name| (name.as_str(), -60)).collect();
     fleet(url, &keys)
@@ -94,15 +94,15 @@ fn nothing_in_flight(env: &TestEnv) {
 
 /// Grants whose refresh tokens are good once; with a grace period also once more while the successor is unused.
 #[derive(Default)]
-struct Grants {
+pub struct Grants {
     /// The token that is good now, and the one before it, by key.
     good: HashMap<String, (String, Option<String>)>,
     seen: HashSet<String>,
-    twice: usize,
+    pub twice: usize,
     refused: usize,
 }
 
-fn single_use(grants: &Arc<Mutex<Grants>>, grace: bool, delay: Duration, gate: Option<&Gate>) -> Server {
+pub fn single_use(grants: &Arc<Mutex<Grants>>, grace: bool, delay: Duration, gate: Option<&Gate>) -> Server {
     let (grants, gate) = (Arc::clone(grants), gate.cloned());
     Server::with(move |request, _| {
         let mut grants = grants.lock().unwrap_or_else(PoisonError::into_inner);
@@ -125,7 +125,7 @@ fn single_use(grants: &Arc<Mutex<Grants>>, grace: bool, delay: Duration, gate: O
     })
 }
 
-fn know(grants: &Arc<Mutex<Grants>>, stored: &HashMap<String, Stored>) {
+pub fn know(grants: &Arc<Mutex<Grants>>, stored: &HashMap<String, Stored>) {
     let mut grants = grants.lock().unwrap_or_else(PoisonError::into_inner);
     grants.good = stored.iter().map(|(key, stored)| (key.clone(), (stored.refresh.clone(), None))).collect();
 }

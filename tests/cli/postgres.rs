@@ -2,6 +2,7 @@
 //! holder of a lease or of the database.
 
 mod faults;
+mod fleet;
 mod inside;
 mod network;
 mod pooler;

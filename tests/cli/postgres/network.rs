@@ -12,10 +12,13 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
+use super::fleet::Fleet;
+use crate::bulk::NDJSON;
 use crate::support::light;
 use crate::support::postgres::{Authority, Cluster, Database, bridge, bring_in, watching};
 use crate::support::report::{figure, skipped};
 use crate::support::rotating::access_token;
+use crate::support::stored_square::CLIENT_ID;
 use crate::support::{Gate, Phase, Rotating, Rotation, TestEnv};
 
 const TOKMAN: &str = env!("CARGO_BIN_EXE_tokman");
@@ -127,19 +130,7 @@ impl<'a> World<'a> {
     fn new(cluster: &'a Cluster, server: Rotating) -> Self {
         let database = cluster.database();
         let url = front(&cluster.authority, server.url().replace("http://", ""));
-        let hosts = [(); 2].map(|()| {
-            let mut env = TestEnv::new();
-            database.serve(&mut env);
-            env.write("home/ca.pem", &cluster.authority.pem);
-            let ca = env.home().join("ca.pem");
-            for (name, value) in [("PGSSLROOTCERT", &ca), ("SSL_CERT_FILE", &ca)] {
-                env.set(name, value);
-            }
-            env.set("TOKMAN_STORE", database.url_at(bridge(), cluster.port));
-            env.set("TOKMAN_SQUARE_BASE_URL", &url);
-            env.set("TOKMAN_SQUARE_CLIENT_ID", "sq0idp-rotating");
-            env
-        });
+        let hosts = hosts(cluster, &database, &url, "sq0idp-rotating");
         let mut record = server.record("2020-01-01T00:00:00Z");
         record["tokman"]["base_url"] = url.into();
         hosts[0].write_token("square/default", &record);
@@ -148,10 +139,32 @@ impl<'a> World<'a> {
     }
 
     fn start(&self, host: usize, args: &[&str]) -> Child {
-        let name = Hosts::name(host);
-        let args = [&["netns", "exec", &name, TOKMAN], args].concat();
-        light::command(&self.hosts[host - 1], "ip", &args).spawn().expect("a program that starts")
+        start(&self.hosts, host, args)
     }
+}
+
+/// Two hosts that know the database and the provider by the address of the bridge.
+fn hosts(cluster: &Cluster, database: &Database<'_>, url: &str, client_id: &str) -> [TestEnv; 2] {
+    [(); 2].map(|()| {
+        let mut env = TestEnv::new();
+        database.serve(&mut env);
+        env.write("home/ca.pem", &cluster.authority.pem);
+        let ca = env.home().join("ca.pem");
+        for (name, value) in [("PGSSLROOTCERT", &ca), ("SSL_CERT_FILE", &ca)] {
+            env.set(name, value);
+        }
+        env.set("TOKMAN_STORE", database.url_at(bridge(), cluster.port));
+        env.set("TOKMAN_SQUARE_BASE_URL", url);
+        env.set("TOKMAN_SQUARE_CLIENT_ID", client_id);
+        env
+    })
+}
+
+/// Runs tokman on one of the hosts.
+fn start(hosts: &[TestEnv; 2], host: usize, args: &[&str]) -> Child {
+    let name = Hosts::name(host);
+    let args = [&["netns", "exec", &name, TOKMAN], args].concat();
+    light::command(&hosts[host - 1], "ip", &args).spawn().expect("a program that starts")
 }
 
 #[test]
@@ -171,6 +184,16 @@ fn two_hosts_keep_one_grant_when_one_of_them_is_cut_off() {
         assert!(end.code == Some(0) && end.stdout.trim_end() == access_token(2), "{end:?}");
     }
     assert_eq!(world.server.requests(), 1);
+
+    // Both refresh all keys at once: each key once.
+    let fleet = Fleet::new(40);
+    let database = cluster.database();
+    let url = front(&cluster.authority, fleet.server.url().replace("http://", ""));
+    let both = hosts(&cluster, &database, &url, CLIENT_ID);
+    fleet.bring_in(&both[0], &url);
+    let running = [1, 2].map(|host| start(&both, host, &NDJSON)).into();
+    let each = fleet.shared_by(running, &database);
+    figure(&format!("40 keys, two hosts at once: {} and {} refreshed, none twice", each[0], each[1]));
 
     // The first is cut off while its answer is on the way.
     let (gate, first) = (Gate::default(), AtomicBool::new(true));

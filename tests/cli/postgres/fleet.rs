@@ -1,0 +1,124 @@
+//! Machines that share the work of `refresh --all`: no key is refreshed twice, and none is left out.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::process::{Child, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::bulk::{Grants, NDJSON, know, many, single_use};
+use crate::support::light::{self, Ended};
+use crate::support::postgres::{Database, shared};
+use crate::support::report::figure;
+use crate::support::{Server, Stored, TestEnv};
+
+/// How many keys there are.
+const KEYS: usize = 120;
+
+/// A database with keys that are due, at a provider that takes each refresh token once.
+pub struct Fleet {
+    pub grants: Arc<Mutex<Grants>>,
+    pub server: Server,
+    stored: HashMap<String, Stored>,
+}
+
+impl Fleet {
+    /// At a provider that takes a moment, and is asked once for each key.
+    pub fn new(keys: usize) -> Self {
+        let grants = Arc::default();
+        let server = single_use(&grants, false, Duration::from_millis(40), None).exactly(keys);
+        let (_, stored) = many(&server.url(), keys);
+        know(&grants, &stored);
+        Self { grants, server, stored }
+    }
+
+    /// Stores all keys through a machine whose store is the database, as records that `url` issued.
+    #[track_caller]
+    pub fn bring_in(&self, env: &TestEnv, url: &str) {
+        let lines = self.stored.values().map(|stored| {
+            let mut record = stored.record();
+            record["tokman"]["base_url"] = json!(url);
+            format!("{record}\n")
+        });
+        env.write("home/tokens.ndjson", lines.collect::<String>());
+        let stdin = File::open(env.home().join("tokens.ndjson")).expect("a file");
+        let mut import = light::tokman(env, &["import"]);
+        import.stdin(Stdio::from(stdin));
+        let end = light::run(import);
+        assert!(end.code == Some(0) && end.stdout.trim() == self.stored.len().to_string(), "{end:?}");
+        std::fs::remove_file(env.home().join("tokens.ndjson")).expect("a file");
+    }
+
+    /// Every key was refreshed once, by one machine or the other; how many by each.
+    #[track_caller]
+    pub fn shared_by(self, machines: Vec<Child>, database: &Database<'_>) -> Vec<usize> {
+        let ends: Vec<Ended> = machines.into_iter().map(light::wait).collect();
+        let count = |end: &Ended, outcome: &str| {
+            let lines = end.stdout.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+            lines.filter(|line| line["outcome"] == outcome).count()
+        };
+        for end in &ends {
+            assert_eq!(end.code, Some(0), "{end:?}");
+            assert_eq!(count(end, "refreshed") + count(end, "fresh"), self.stored.len(), "{end:?}");
+        }
+        let each: Vec<usize> = ends.iter().map(|end| count(end, "refreshed")).collect();
+        assert_eq!(each.iter().sum::<usize>(), self.stored.len(), "{each:?}");
+        assert_eq!(self.grants.lock().unwrap_or_else(PoisonError::into_inner).twice, 0);
+        let left = "SELECT count(*) FROM tokman.token WHERE in_flight IS NOT NULL OR owner IS NOT NULL;";
+        assert_eq!(database.sql(left), "0", "no mark and no lease is left");
+        self.server.finish();
+        each
+    }
+}
+
+#[test]
+fn two_machines_share_the_work_and_refresh_no_key_twice() {
+    let Some(cluster) = shared("two machines and one fleet") else { return };
+    let database = cluster.database();
+    let fleet = Fleet::new(KEYS);
+    let machines = [(); 2].map(|()| {
+        let mut env = TestEnv::new();
+        Stored::expired(&fleet.server.url()).put(&mut env);
+        database.serve(&mut env);
+        env
+    });
+    fleet.bring_in(&machines[0], &fleet.server.url());
+    let running = machines.iter().map(|env| light::tokman(env, &NDJSON).spawn().expect("a program")).collect();
+    let each = fleet.shared_by(running, &database);
+    assert!(each.iter().all(|number| *number >= KEYS / 10), "the work was not shared: {each:?}");
+    figure(&format!(
+        "{KEYS} keys in PostgreSQL, two machines at once: {} and {} refreshed, none twice",
+        each[0], each[1]
+    ));
+}
+
+#[test]
+fn a_machine_that_dies_leaves_its_keys_to_the_next_run() {
+    let Some(cluster) = shared("a machine that dies with a fleet") else { return };
+    let database = cluster.database();
+    let grants = Arc::default();
+    let server = single_use(&grants, true, Duration::from_millis(60), None).allow_any_number();
+    let (_, stored) = many(&server.url(), 40);
+    know(&grants, &stored);
+    let fleet = Fleet { grants, server, stored };
+    let mut env = TestEnv::new();
+    Stored::expired(&fleet.server.url()).put(&mut env);
+    database.serve(&mut env);
+    fleet.bring_in(&env, &fleet.server.url());
+    let mut dying = light::tokman(&env, &[&NDJSON[..], &["--timeout", "2s"]].concat()).spawn().expect("a program");
+    fleet.server.wait_for_requests(10);
+    dying.kill().expect("a process that still runs");
+    dying.wait().expect("an end");
+    // Its leases last seven seconds: whoever comes next waits that long for the keys that it had.
+    let end = light::run(light::tokman(&env, &[&NDJSON[..], &["--timeout", "10s"]].concat()));
+    assert_eq!(end.code, Some(0), "{end:?}");
+    let status = light::run(light::tokman(&env, &["status", "-o", "json"]));
+    let status: Vec<Value> = serde_json::from_str(&status.stdout).expect("JSON");
+    assert!(status.len() == 40 && status.iter().all(|key| key["state"] == "fresh"), "{status:?}");
+    // Every grant is still the provider's: each can be refreshed once more.
+    let again = light::run(light::tokman(&env, &NDJSON));
+    assert_eq!(again.code, Some(0), "{again:?}");
+    fleet.server.finish();
+}
