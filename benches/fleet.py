@@ -4,9 +4,12 @@ same round. Prints one line a figure. Nothing is asserted: a machine is as fast 
 import json
 import os
 import shutil
+import socket
 import statistics
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -22,9 +25,9 @@ ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
 class Run:
     """A program run to its end: seconds on the wall and of CPU, peak memory in KiB."""
 
-    def __init__(self, argv, env=None, stdout=subprocess.DEVNULL, expect=0):
+    def __init__(self, argv, env=None, stdin=subprocess.DEVNULL, expect=0):
         began = time.monotonic()
-        child = subprocess.Popen(argv, env=env, stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.PIPE)
+        child = subprocess.Popen(argv, env=env, stdin=stdin, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         said = child.stderr.read().decode(errors="replace")
         _, status, usage = os.wait4(child.pid, 0)
         self.wall = time.monotonic() - began
@@ -116,9 +119,9 @@ def say(what, figure):
     print(f"figure: {what}: {figure}", flush=True)
 
 
-def refresh_all(config, url, jobs=64):
+def refresh_all(config, url, jobs=64, environ=None):
     argv = [TOKMAN, "refresh", "--all", "--jobs", str(jobs), "--quiet"]
-    return Run(argv, environment(config, url))
+    return Run(argv, environ or environment(config, url))
 
 
 def bulk(keys=20_000, latency=20):
@@ -181,7 +184,107 @@ def many(keys=100_000):
     say("its CPU against find | xargs cat", f"{median([row[0].cpu / row[2].cpu for row in rows]):.2f} x")
 
 
-SECTIONS = {"bulk": bulk, "many": many}
+class Cluster:
+    """A PostgreSQL server of our own, with its defaults: what it says is committed is on the disk."""
+
+    def __init__(self):
+        self.dir = Path(tempfile.mkdtemp(prefix="tokman-bench-"))
+        shutil.chown(self.dir, "postgres", "postgres")
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.bin = sorted(Path("/usr/lib/postgresql").glob("*/bin"))[-1]
+        self.user("initdb", "-D", "data", "-A", "trust", "-E", "UTF8", "--no-sync")
+        options = f"-p {self.port} -k {self.dir} -c listen_addresses=127.0.0.1"
+        self.user("pg_ctl", "-D", "data", "-l", "log", "-w", "-o", options, "start")
+        self.url = f"postgres://postgres@127.0.0.1:{self.port}/postgres?sslmode=disable"
+
+    def user(self, program, *words):
+        argv = ["runuser", "-u", "postgres", "--", self.bin / program, *words]
+        subprocess.run(argv, cwd=self.dir, check=True, stdout=subprocess.DEVNULL)
+
+    def psql(self, command):
+        argv = [self.bin / "psql", "-XAtq", "-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", "-c", command]
+        return subprocess.run(argv, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.user("pg_ctl", "-D", "data", "-m", "immediate", "stop")
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+
+def in_database(cluster, name, url):
+    """The environment of a machine whose tokens are in a database."""
+    key = WORK / "store.key"
+    if not key.exists():
+        handle = os.open(key, os.O_CREAT | os.O_WRONLY, 0o600)
+        os.write(handle, subprocess.run([TOKMAN, "key", "new"], check=True, capture_output=True).stdout)
+        os.close(handle)
+    shutil.rmtree(WORK / name, ignore_errors=True)
+    environ = environment(private(WORK / name), url)
+    return environ | {"TOKMAN_STORE": cluster.url, "TOKMAN_STORE_KEY_FILE": str(key)}
+
+
+def fill(environ, keys, url, fresh=False):
+    """Stores so many tokens, each of them whole."""
+    lines = WORK / "lines"
+    with open(lines, "w") as out:
+        for number in range(keys):
+            token = record("square", f"m{number:0>7}", url, number)
+            if fresh:
+                token["expires_at"] = token["tokman"]["expires_at"] = "2099-01-01T00:00:00Z"
+            out.write(json.dumps(token) + "\n")
+    with open(lines) as stdin:
+        Run([TOKMAN, "import", "--replace", "--quiet"], environ, stdin)
+
+
+def postgres(rows=200_000, keys=1_280):
+    """A fleet's database: one token among many rows, and two machines that share the work."""
+    if not list(Path("/usr/lib/postgresql").glob("*/bin/initdb")):
+        print("skipped: postgres: it is not installed")
+        return
+    with Cluster() as cluster, Server(200) as slow, Server(0) as quick:
+        one = in_database(cluster, "one", slow.url)
+        fill(one, 1, slow.url, fresh=True)
+        table = cluster.psql("select table_schema || '.' || table_name from information_schema.columns "
+                             "where column_name = 'generation' and table_schema not in ('pg_catalog','information_schema')")
+        columns = cluster.psql(f"select string_agg(column_name, ',') from information_schema.columns "
+                               f"where table_schema || '.' || table_name = '{table}' and column_name <> 'profile'")
+        cluster.psql(f"insert into {table} (profile, {columns}) "
+                     f"select 'x' || n, {columns} from {table}, generate_series(1, {rows}) n; vacuum analyze {table}")
+        query = f"select record from {table} where provider = 'square' and profile = 'm0000000'"
+        psql = [cluster.bin / "psql", "-XAtq", "-h", "127.0.0.1", "-p", str(cluster.port), "-U", "postgres", "-c", query]
+        token = [TOKMAN, "token", "-p", "square", "-n", "m0000000"]
+        pairs = [(Run(psql).wall, Run(token, one).wall) for _ in range(100)]
+        say(f"token among {rows} rows", f"{median([pair[1] for pair in pairs]) * 1000:.1f} ms; psql -c of the same row "
+            f"{median([pair[0] for pair in pairs]) * 1000:.1f} ms, {median([b / a for a, b in pairs]):.2f} x")
+        cluster.psql(f"truncate {table}")
+        for server, what in [(slow, "a provider of 200 ms"), (quick, "a provider of 0 ms")]:
+            shares = []
+            for _ in range(ROUNDS):
+                machines = [in_database(cluster, name, server.url) for name in ("one", "two")]
+                fill(machines[0], keys, server.url)
+                server.seen()
+                alone = Run([TOKMAN, "refresh", "--all", "--jobs", "16", "--quiet"], machines[0])
+                requests = server.seen()[1]
+                fill(machines[0], keys, server.url)
+                server.seen()
+                began = time.monotonic()
+                both = [threading.Thread(target=refresh_all, args=(None, None, 16, machine)) for machine in machines]
+                for thread in both:
+                    thread.start()
+                for thread in both:
+                    thread.join()
+                together = time.monotonic() - began
+                shares.append((together / alone.wall, alone.wall, requests, server.seen()[1], alone.cpu))
+            share, wall, requests, shared, cpu = (median(column) for column in zip(*shares))
+            say(f"{keys} keys in PostgreSQL, {what}", f"one machine {wall:.1f} s ({requests:.0f} requests, "
+                f"{cpu / keys * 1000:.2f} ms of CPU a key), two of them {share:.2f} of that ({shared:.0f} requests)")
+
+
+SECTIONS = {"bulk": bulk, "many": many, "postgres": postgres}
 
 if __name__ == "__main__":
     private(WORK)
