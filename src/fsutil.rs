@@ -19,7 +19,7 @@ use unix as platform;
 #[cfg(windows)]
 use windows as platform;
 
-pub use platform::{is_same, is_unlockable, keep_name, network_file_system, set_mode};
+pub use platform::{is_same, is_unlockable, keep_name, mode_of_stdout, network_file_system, set_mode};
 
 /// A file or directory that could not be used, always with its path.
 #[derive(Debug, Error)]

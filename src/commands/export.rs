@@ -1,13 +1,13 @@
 //! `tokman export`: stored tokens as lines of JSON, refresh tokens included.
 
 use std::io::{self, IsTerminal as _};
-use std::os::fd::AsFd as _;
 use std::process::ExitCode;
 
 use clap::Args;
 
 use crate::context::Context;
 use crate::exit::Usage;
+use crate::fsutil;
 use crate::ops::{self, Broker, Error, Selection};
 use crate::output::response::Format;
 
@@ -81,8 +81,5 @@ async fn print(context: &Context, broker: &Broker, selection: &Selection) -> any
 
 /// The permission bits of the file that stdout is, where others can read it.
 fn open_to_others() -> Option<u32> {
-    let stat = rustix::fs::fstat(io::stdout().as_fd()).ok()?;
-    let is_file = rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::RegularFile;
-    let mode = stat.st_mode & 0o7777;
-    (is_file && mode & 0o044 != 0).then_some(mode)
+    fsutil::mode_of_stdout().filter(|mode| mode & 0o044 != 0)
 }

@@ -2,6 +2,7 @@
 
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io;
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::{
     DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
 };
@@ -38,6 +39,13 @@ pub fn is_same(one: &Metadata, other: &Metadata) -> bool {
 /// The permission bits.
 pub fn mode(meta: &Metadata) -> u32 {
     meta.mode() & 0o7777
+}
+
+/// The permission bits of the file that stdout is; absent where it is none.
+#[must_use]
+pub fn mode_of_stdout() -> Option<u32> {
+    let stdout = File::from(io::stdout().as_fd().try_clone_to_owned().ok()?);
+    stdout.metadata().ok().filter(Metadata::is_file).as_ref().map(mode)
 }
 
 /// Sets the permission bits.

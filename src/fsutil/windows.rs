@@ -43,6 +43,12 @@ pub fn mode(meta: &Metadata) -> u32 {
     if meta.is_dir() { 0o700 } else { 0o600 }
 }
 
+/// Absent: who can read a file is not in bits.
+#[must_use]
+pub fn mode_of_stdout() -> Option<u32> {
+    None
+}
+
 /// Nothing to set.
 ///
 /// # Errors
