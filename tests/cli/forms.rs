@@ -195,6 +195,6 @@ fn outside_a_job_nothing_is_asked_for_and_nothing_printed() {
     env.unset("GITHUB_ACTIONS");
     refused(&env);
     assert_eq!(std::fs::read_to_string(output).expect("outputs"), "");
-    env.tokman(&["status", "-o", "github"]).code(2).stderr_has("json, none only");
+    env.tokman(&["status", "-o", "github"]).code(2).stderr_has("json, prometheus, none only");
     server.finish();
 }
