@@ -103,7 +103,10 @@ impl Client {
                     let ending = match &error {
                         NetError::Unreachable { .. } => Some(Ending::NotSent),
                         NetError::Lost { .. } => Some(Ending::Lost),
-                        NetError::TooLarge { .. } | NetError::Paused { .. } | NetError::Setup(_) => None,
+                        NetError::TooLarge { .. }
+                        | NetError::Paused { .. }
+                        | NetError::TooLate
+                        | NetError::Setup(_) => None,
                     };
                     (ending, None, Err(error))
                 }

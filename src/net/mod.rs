@@ -47,6 +47,9 @@ pub enum NetError {
         /// How much longer.
         left: std::time::Duration,
     },
+    /// Nothing was sent: the run is to end, or its time is over.
+    #[error("not begun in time")]
+    TooLate,
     /// The client itself could not be set up.
     #[error("cannot set up HTTPS: {0}")]
     Setup(String),

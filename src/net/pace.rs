@@ -1,13 +1,14 @@
 //! How fast a provider is asked: at most so often, not before the instant that it named itself (`Retry-After`), and not
-//! again once the run is to end. All requests to one provider share one pace.
+//! again once the run is to end. All requests to one provider share one pace, and all providers of a run the slots that
+//! say how many are asked at once.
 
 use std::num::NonZeroU32;
 use std::str::FromStr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use thiserror::Error;
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep_until};
 
 /// How much earlier than due a request may be: timers are not exact, and what is lost would add up.
@@ -49,6 +50,11 @@ pub struct Pace {
     state: Mutex<State>,
     /// Whether the run is to end: then no wait is worth its while. Absent where nobody says so.
     ending: Option<watch::Receiver<bool>>,
+    /// What is taken while an answer is awaited, and given back before it is stored: the provider need not wait for the
+    /// disk. Absent where nothing limits that.
+    slots: Option<Arc<Semaphore>>,
+    /// When the last request may begin.
+    end: Option<Instant>,
 }
 
 #[derive(Debug, Default)]
@@ -63,7 +69,24 @@ impl Pace {
     /// A pace at which nobody waits once `ending` is true.
     #[must_use]
     pub fn new(rate: Option<Rate>, ending: watch::Receiver<bool>) -> Self {
-        Self { rate, state: Mutex::default(), ending: Some(ending) }
+        Self { rate, ending: Some(ending), ..Self::default() }
+    }
+
+    /// The same, where a request begins in one of these slots, and none after `end`.
+    #[must_use]
+    pub fn in_slots(self, slots: Arc<Semaphore>, end: Option<Instant>) -> Self {
+        Self { slots: Some(slots), end, ..self }
+    }
+
+    /// Waits for a slot; the second is `false` where it is too late to begin anything.
+    pub async fn slot(&self) -> (Option<OwnedSemaphorePermit>, bool) {
+        let slot = match &self.slots {
+            // Nobody closes it.
+            Some(slots) => Arc::clone(slots).acquire_owned().await.ok(),
+            None => None,
+        };
+        let late = self.is_ending() || self.end.is_some_and(|end| Instant::now() >= end);
+        (slot, !late)
     }
 
     /// Whether waits are cut short.

@@ -42,6 +42,10 @@ impl Broker {
         spent: Option<&Secret>,
         plan: impl Fn(&dyn Provider) -> Result<Exchange<T>, ProviderError>,
     ) -> Result<(T, Held, Timestamp), Error> {
+        let (_slot, in_time) = issuer.pace().slot().await;
+        if !in_time {
+            return Err(NetError::TooLate.into());
+        }
         let begun = Instant::now();
         self.discover(issuer).await?;
         // Whoever waits for the lease waits a little longer than the budget, not longer than two.

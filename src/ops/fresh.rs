@@ -222,7 +222,7 @@ impl Broker {
             Ok(outcome) => self.happened(event.tokens(old, Some(&outcome.record.token))),
             Err(
                 Error::Config(_)
-                | Error::Net(NetError::Paused { .. })
+                | Error::Net(NetError::Paused { .. } | NetError::TooLate)
                 | Error::Provider(ProviderError::Missing { .. } | ProviderError::Unsupported { .. }),
             ) => {}
             Err(error) => self.happened(event.tokens(old, None).failed(error)),
@@ -368,7 +368,7 @@ fn outcome(key: &Key, record: Record, source: Source) -> Outcome {
 /// A failure that would meet everybody who waits for this key just now.
 fn shareable(error: &Error, now: Timestamp) -> Option<Failure> {
     let shared = match error {
-        Error::Net(NetError::Paused { .. }) => false,
+        Error::Net(NetError::Paused { .. } | NetError::TooLate) => false,
         Error::Net(_) | Error::Provider(ProviderError::NoAnswer { .. }) => true,
         Error::Provider(refused) => {
             matches!(refused.class(), Some(RefusalClass::Passing | RefusalClass::Application))

@@ -677,7 +677,7 @@ fn says_what_needs_somebody_where_no_list_is_read() {
     run.code(9)
         .stdout_is("")
         .stderr_has("warning: square/shop-001: ")
-        .stderr_has("2 keys: 1 refreshed, 1 need a login");
+        .stderr_has("2 keys: 1 refreshed, 1 needs a login");
     let run = env.tokman(&[&ALL[..], &["-o", "none", "--log-format", "json"]].concat());
     let logged = stored::logged(&run);
     assert_eq!(logged.last().expect("an error")["code"], 9);
@@ -723,7 +723,7 @@ fn draws_a_bar_on_a_terminal_that_garbles_no_line() {
         run.stdout_has(&format!("square/shop-00{n}  refreshed  ends in 23h 59m\r\n"));
         run.stdout_has(&format!("info: square/shop-00{n}: POST /oauth2/token\r\n"));
     }
-    run.stdout_has("8 keys: 7 refreshed, 1 need a login\r\n");
+    run.stdout_has("8 keys: 7 refreshed, 1 needs a login\r\n");
     // No bar stands after the summary.
     let (_, after) = run.stdout.split_once("8 keys: ").expect("a summary");
     assert!(!after.contains(" of 8  "), "{run}");

@@ -1,10 +1,11 @@
 //! A run over many keys: begins what may begin, waits for what ends first, and tells what became of each.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use jiff::Timestamp;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::model::{Key, ProviderName};
@@ -45,6 +46,8 @@ pub(super) struct Run<'a> {
     how: How,
     /// Ends every wait.
     ending: watch::Sender<bool>,
+    /// One for each request that may be under way.
+    slots: Arc<Semaphore>,
     lanes: Vec<Lane>,
     tally: Tally,
     watcher: &'a mut dyn Watcher,
@@ -61,6 +64,7 @@ impl<'a> Run<'a> {
             end: orders.max_time.map(|time| Instant::now() + time),
             how: How::Refresh(orders.wanted.clone()),
             ending: watch::Sender::new(false),
+            slots: Arc::new(Semaphore::new(orders.jobs)),
             lanes: Vec::new(),
             tally: Tally::default(),
             watcher,
@@ -121,7 +125,8 @@ impl<'a> Run<'a> {
         for mut lane in std::mem::take(&mut self.lanes) {
             let opened = open(&lane.name).and_then(|issuer| {
                 issuer.settings().client_id()?;
-                Ok(issuer.for_many(Pace::new(self.orders.rate, self.ending.subscribe())))
+                let pace = Pace::new(self.orders.rate, self.ending.subscribe());
+                Ok(issuer.for_many(pace.in_slots(Arc::clone(&self.slots), self.end)))
             });
             match opened {
                 Ok(issuer) => {
@@ -151,9 +156,11 @@ impl<'a> Run<'a> {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut under_way = FuturesUnordered::new();
+        // While the answers to some are stored, others are asked for; one after the other stays that.
+        let most = if self.orders.jobs > 1 { self.orders.jobs * 2 } else { 1 };
         loop {
             let mut wait = None;
-            while under_way.len() < self.orders.jobs && wait.is_none() {
+            while under_way.len() < most && wait.is_none() {
                 match self.next(issuers) {
                     Next::Begin(at, turn) => {
                         let (broker, how, key) = (self.broker, self.how.clone(), key_of(&self.lanes[at], &turn.entry));
@@ -276,6 +283,10 @@ impl<'a> Run<'a> {
                 self.report(key, fate, outcome.record.token.expires_at, None);
             }
             Err(error @ Error::NotFound { .. }) => self.skipped(key, None, error.to_string(), false),
+            Err(Error::Net(NetError::TooLate)) => {
+                let why = self.over(Instant::now()).unwrap_or(NO_TIME);
+                self.skipped(key, ends, why.to_owned(), false);
+            }
             Err(error @ Error::Net(NetError::Paused { .. })) => self.skipped(key, ends, error.to_string(), true),
             Err(error) => self.failed(key, ends, &error),
         }
@@ -321,7 +332,7 @@ fn sent_nothing(result: &Result<Outcome, Error>) -> bool {
                 | Error::Shared { .. }
                 | Error::Bound { .. }
                 | Error::Config(_)
-                | Error::Net(NetError::Paused { .. })
+                | Error::Net(NetError::Paused { .. } | NetError::TooLate)
         ),
     }
 }

@@ -115,7 +115,7 @@ impl Tally {
             (self.would_refresh, "would be refreshed"),
             (self.fresh, "fresh"),
             (self.failed, "failed"),
-            (self.needs_login, "need a login"),
+            (self.needs_login, if self.needs_login == 1 { "needs a login" } else { "need a login" }),
             (self.skipped, "skipped"),
         ]
         .into_iter()
