@@ -98,7 +98,7 @@ fn columns() -> Vec<Column> {
     vec![
         Column::new("TIME"),
         Column::new("KEY").down_to(16),
-        Column::new("ACTION"),
+        Column::new("ACTION").leaving(5),
         Column::new("OUTCOME"),
         Column::new("TOKEN").leaving(3),
         Column::new("TOOK").leaving(2),

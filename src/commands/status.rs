@@ -28,7 +28,7 @@ use row::Look;
 /// Shows what is stored, its age, its end and its health
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  tokman status\n  tokman status -p square --remote\n  tokman status --watch 5s --only expired,needs_login\n  tokman status --only needs_login,expired -o json | jq -r '.[].key'\n  tokman status -o prometheus --write /var/lib/node_exporter/textfile/tokman.prom"
+    after_help = "Examples:\n  tokman status\n  tokman status -p square --remote\n  tokman status --watch 5s --only expired,needs_login\n  tokman status --only needs_login,expired -o json | jq -r '.[].key'\n  tokman status -o prometheus --write /var/lib/node_exporter/tokman.prom"
 )]
 pub struct StatusArgs {
     /// Ask the provider too: a token that it calls dead is a finding, not an error

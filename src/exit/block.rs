@@ -60,24 +60,30 @@ fn hang(text: &str, label: &str, width: Option<usize>) -> String {
 
 /// What a text says, and the command that it ends with.
 fn split(text: &str) -> (&str, Option<&str>) {
-    let is_command = |text: &str| PROGRAMS.iter().any(|program| text.starts_with(program));
-    if is_command(text) {
+    let is_all = |text: &str| is_command(text) && !text.contains("; ");
+    if is_all(text) {
         return ("", Some(text));
     }
-    let after = text.match_indices(": ").map(|(at, colon)| text.split_at(at + colon.len()));
-    let found = after.into_iter().find(|(_, command)| is_command(command));
-    found.map_or((text, None), |(prose, command)| (prose.trim_end(), Some(command)))
+    let mut after = text.match_indices(": ").map(|(at, colon)| text.split_at(at + colon.len()));
+    after
+        .find(|(_, command)| is_all(command))
+        .map_or((text, None), |(prose, command)| (prose.trim_end(), Some(command)))
 }
 
-/// The text with unbroken blanks in what is quoted and begins as a command does.
+/// Whether a text begins as a command does.
+fn is_command(text: &str) -> bool {
+    PROGRAMS.iter().any(|program| text.starts_with(program))
+}
+
+/// The text with unbroken blanks in its commands: what is quoted, and what it begins with up to a semicolon.
 fn keep_together(text: &str) -> String {
-    let mut kept = String::with_capacity(text.len());
-    let mut rest = text;
+    let begins = text.find("; ").filter(|_| is_command(text)).unwrap_or(0);
+    let (command, mut rest) = text.split_at(begins);
+    let mut kept = command.replace(' ', UNBROKEN);
     while let Some((at, quote)) = rest.char_indices().find(|(_, c)| matches!(c, '`' | '\'')) {
         let (before, from) = rest.split_at(at + quote.len_utf8());
         kept.push_str(before);
-        let is_command = PROGRAMS.iter().any(|program| from.starts_with(program));
-        let end = from.find(quote).filter(|_| is_command).unwrap_or(0);
+        let end = from.find(quote).filter(|_| is_command(from)).unwrap_or(0);
         kept.push_str(&from[..end].replace(' ', UNBROKEN));
         rest = &from[end..];
         if end > 0 {
@@ -123,6 +129,17 @@ mod tests {
         let hint =
             hang("it isn't there; see `tokman config show --provider square` for where it is", "hint: ", Some(40));
         assert_eq!(hint, "it isn't there; see\n      `tokman config show --provider square`\n      for where it is");
+    }
+
+    #[test]
+    fn wraps_the_words_that_follow_a_command() {
+        let text = "tokman obtain --provider wix --no-browser; or --refresh-token -, --code CODE, --device";
+        let hint = hang(text, "hint: ", Some(60));
+        assert_eq!(
+            hint,
+            "tokman obtain --provider wix --no-browser; or\n      --refresh-token -, --code CODE, --device"
+        );
+        assert!(hang(text, "hint: ", Some(30)).starts_with("tokman obtain --provider wix --no-browser;\n"));
     }
 
     #[test]

@@ -87,7 +87,7 @@ pub enum Error {
         key: Key,
     },
     /// The provider called the grant dead in an earlier run: it is not presented again.
-    #[error("the grant of {key} ended: the provider refused it for good at {since}")]
+    #[error("the grant of {key} ended: the provider refused it for good at {since:.0}")]
     NeedsLogin {
         /// The key.
         key: Key,
