@@ -1,5 +1,7 @@
 //! Tables for people, as wide as the room for them, and the bar that shows how much of a life is left.
 
+use std::fmt::Write as _;
+
 use anstyle::Style;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
@@ -169,7 +171,8 @@ impl Pages {
             let used = text.width();
             if used > 0 {
                 line.extend(std::iter::repeat_n(' ', blanks));
-                line.push_str(&format!("{style}{text}{style:#}", style = cell.style));
+                // Writing into a string cannot fail.
+                let _ = write!(line, "{style}{text}{style:#}", style = cell.style);
                 taken += blanks + used;
                 blanks = 0;
             }

@@ -1,6 +1,7 @@
 //! `status --watch`: a summary and the table, again and again in the same place. The cursor stays where it can be seen
 //! and no other screen is used: whatever ends tokman, the terminal is as it was.
 
+use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -98,7 +99,7 @@ impl Show<'_> {
             table.push_str(&pages.end().unwrap_or_default());
         }
         if left_out > 0 {
-            table.push_str(&format!("\n… and {left_out} more: narrow it with -p, -n or --only"));
+            let _ = write!(table, "\n… and {left_out} more: narrow it with -p, -n or --only");
         }
         let every = format!("{:.0}, every {} s, Ctrl-C ends", self.now, interval.as_secs());
         Ok(format!("{}\n\n{table}", summary(&tally, &every, size.columns)))
@@ -113,8 +114,9 @@ fn summary(tally: &Tally, rest: &str, width: usize) -> String {
     for (nth, (state, count)) in tally.states().enumerate() {
         let (between, style) = (if nth == 0 { ": " } else { ", " }, palette::of_state(state));
         let word = format!("{count} {}", state.as_str());
-        plain.push_str(&format!("{between}{word}"));
-        colored.push_str(&format!("{between}{style}{word}{style:#}"));
+        // Writing into a string cannot fail.
+        let _ = write!(plain, "{between}{word}");
+        let _ = write!(colored, "{between}{style}{word}{style:#}");
     }
     let length = plain.chars().count();
     let blanks = width.saturating_sub(length + rest.chars().count());
