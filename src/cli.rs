@@ -107,6 +107,7 @@ mod tests {
             assert!((2..=6).contains(&examples.lines().count()), "{name:?} has two or three examples");
             for example in examples.lines() {
                 let example = example.strip_prefix("  ").unwrap();
+                assert!(example.chars().count() <= 78, "wrapped at 80 columns, it cannot be pasted: {example}");
                 let Some((_, ours)) = example.split_once("tokman ") else { panic!("{example}") };
                 let parsed = Cli::try_parse_from([vec!["tokman".to_owned()], words(ours)].concat());
                 assert!(parsed.is_ok(), "{example}: {}", parsed.unwrap_err());

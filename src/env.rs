@@ -143,6 +143,12 @@ pub fn github_output() -> Option<PathBuf> {
     path("GITHUB_OUTPUT").filter(|_| in_actions)
 }
 
+/// `COLUMNS`: how long lines may be where no terminal says so.
+#[must_use]
+pub fn columns() -> Option<usize> {
+    text("COLUMNS").and_then(|columns| columns.parse().ok()).filter(|columns| *columns > 0)
+}
+
 /// The directories of `PATH`.
 #[must_use]
 pub fn search_path() -> Vec<PathBuf> {

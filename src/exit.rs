@@ -1,6 +1,6 @@
 //! The one place where errors become words, hints and exit codes. Nothing else prints an error.
 
-use std::fmt::Write as _;
+mod block;
 
 use serde_json::{Map, Value, json};
 use thiserror::Error;
@@ -8,13 +8,13 @@ use thiserror::Error;
 use crate::config::ConfigError;
 use crate::flags::LogFormat;
 use crate::model::Key;
-use crate::model::text::escape;
 use crate::net::loopback::ListenError;
 use crate::ops::{Code, Error, error};
 use crate::output::response::UnprintableToken;
-use crate::output::{OutputError, Printer};
+use crate::output::{OutputError, Printer, terminal};
 use crate::provider::{Need, ProviderError, Refusal, RefusalClass};
 use crate::store::{SealError, StoreError};
+use block::{block, line};
 
 /// A command that cannot be run as it was written.
 #[derive(Debug, Error)]
@@ -73,7 +73,7 @@ struct Report<'a> {
 pub fn report(error: &anyhow::Error, key: Option<&Key>, format: LogFormat, printer: &Printer) -> Code {
     let report = take_apart(error, key);
     match format {
-        LogFormat::Text => printer.complain(&text(&report)),
+        LogFormat::Text => printer.complain(&block(&report, terminal::of_stderr().map(|size| size.columns))),
         LogFormat::Json => printer.complain(&object(&report, key)),
     }
     report.code
@@ -112,26 +112,6 @@ fn take_apart<'a>(error: &'a anyhow::Error, key: Option<&Key>) -> Report<'a> {
     };
     let hint = hint.map(|hint| with_key(&hint, key));
     Report { code, message, causes, hint, refusal }
-}
-
-/// `error: …`, `  caused by: …`, `hint: …`.
-fn text(report: &Report<'_>) -> String {
-    let style = anstyle::Style::new().bold();
-    let red = style.fg_color(Some(anstyle::AnsiColor::Red.into()));
-    let cyan = style.fg_color(Some(anstyle::AnsiColor::Cyan.into()));
-    let mut text = format!("{red}error:{red:#} {}", line(&report.message));
-    for cause in &report.causes {
-        let _ = write!(text, "\n  caused by: {}", line(cause));
-    }
-    if let Some(hint) = &report.hint {
-        let _ = write!(text, "\n{cyan}hint:{cyan:#} {}", line(hint));
-    }
-    text
-}
-
-/// Nothing in a message drives the terminal, whatever it quotes.
-fn line(text: &str) -> String {
-    escape(text, 2000)
 }
 
 fn object(report: &Report<'_>, key: Option<&Key>) -> String {

@@ -22,7 +22,7 @@ const VITAL_FAMILIES: [&str; 3] = ["DYLD_", "LD_", "TOKMAN_"];
 /// The options of `tokman exec`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  tokman exec -p square -- ./sync-orders\n  tokman exec -p wix --env WIX_TOKEN -- node import.mjs\n  tokman exec -p square --min-ttl 15m -- sh -c 'curl -H \"Authorization: Bearer $SQUARE_ACCESS_TOKEN\" https://connect.squareup.com/v2/locations'"
+    after_help = "Examples:\n  tokman exec -p square -- ./sync-orders\n  tokman exec -p wix --env WIX_TOKEN -- node import.mjs\n  tokman exec -p square --min-ttl 15m -- ./sync-orders --all"
 )]
 pub struct ExecArgs {
     /// The variable that the token is in

@@ -18,7 +18,7 @@ use crate::output::response::Format;
 /// The options of `tokman import`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  tokman export | ssh backup tokman import\n  tokman import -p square -n shop < response.json\n  jq -c '. + {provider: \"square\", profile: .merchant_id}' *.json | tokman import\n  tokman import -p square --rescue ~/.local/state/tokman/rescue-square-default-1795276800000.json"
+    after_help = "Examples:\n  tokman export | ssh backup tokman import\n  tokman import -p square -n shop < response.json\n  jq -c '. + {provider: \"square\", profile: .merchant_id}' *.json | tokman import\n  tokman import -p square --rescue rescue-square-default-1795276800000.json"
 )]
 pub struct ImportArgs {
     /// The file that an earlier run named, instead of stdin

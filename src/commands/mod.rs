@@ -55,6 +55,9 @@ pub enum Command {
     /// code is 125; a command that cannot be run is 126, one that is not there 127.
     Exec(exec::ExecArgs),
     /// Shows what is stored, its age, its end and its health
+    ///
+    /// Times are told by how far away they are, with -v as they are. A terminal that is too narrow for all columns shows
+    /// fewer of them; -o json has everything.
     #[command(visible_alias = "list")]
     Status(status::StatusArgs),
     /// Checks the stored tokens for monitoring: one line, and a plugin's exit code

@@ -28,7 +28,7 @@ const TOKEN: &str = "Token";
 /// Gets the first token of a key by a grant and stores it
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  tokman obtain -p square                   # logs in with the browser\n  tokman obtain -p square --no-browser      # the same by hand, over ssh\n  tokman obtain -p square --print-url       # then: tokman obtain -p square --code -\n  tokman obtain -p square --refresh-token - < refresh-token\n  tokman obtain -p wix --instance-id 2f0f…  # client credentials\n  tokman obtain -p acme --device            # a code to enter on another device"
+    after_help = "Examples:\n  tokman obtain -p square                   # logs in with the browser\n  tokman obtain -p square --no-browser      # the same by hand, over ssh\n  tokman obtain -p square --print-url  # then: tokman obtain -p square --code -\n  tokman obtain -p square --refresh-token - < refresh-token\n  tokman obtain -p wix --instance-id 2f0f…  # client credentials\n  tokman obtain -p acme --device            # a code to enter on another device"
 )]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own on the command line")]
 pub struct ObtainArgs {

@@ -14,7 +14,7 @@ use crate::output::response::Json;
 /// Extends an access token without a refresh token (Square's retired RenewToken)
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  tokman renew -p square\n  tokman obtain -p square --migration-token - < old-access-token   # what replaces it"
+    after_help = "Examples:\n  tokman renew -p square\n  tokman obtain -p square --migration-token - < old-access-token"
 )]
 pub struct RenewArgs {
     #[command(flatten)]

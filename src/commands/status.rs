@@ -4,9 +4,11 @@
 mod metrics;
 mod row;
 mod rows;
+mod watch;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, ValueHint};
@@ -16,15 +18,17 @@ use crate::config::Settings;
 use crate::context::Context;
 use crate::exit::Usage;
 use crate::flags::ApplicationArgs;
+use crate::model::duration;
 use crate::ops::health::State;
 use crate::ops::{self, Broker, Error, Selection};
 use crate::output::response::Format;
 use crate::store::Listed;
+use row::Look;
 
 /// Shows what is stored, its age, its end and its health
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  tokman status\n  tokman status -p square --remote\n  tokman status --only needs_login,expired -o json | jq -r '.[].key'\n  tokman status -o prometheus --write /var/lib/node_exporter/textfile/tokman.prom"
+    after_help = "Examples:\n  tokman status\n  tokman status -p square --remote\n  tokman status --watch 5s --only expired,needs_login\n  tokman status --only needs_login,expired -o json | jq -r '.[].key'\n  tokman status -o prometheus --write /var/lib/node_exporter/tokman.prom"
 )]
 pub struct StatusArgs {
     /// Ask the provider too: a token that it calls dead is a finding, not an error
@@ -36,6 +40,9 @@ pub struct StatusArgs {
     /// With -o prometheus: replace this file at once, instead of printing
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "remote")]
     write: Option<PathBuf>,
+    /// Show it again and again, in place, until Ctrl-C; every 2s where no interval is given
+    #[arg(long, value_name = "INTERVAL", num_args = 0..=1, default_missing_value = "2s", value_parser = duration::parse_some, conflicts_with_all = ["remote", "write"])]
+    watch: Option<Duration>,
     #[command(flatten)]
     application: ApplicationArgs,
 }
@@ -70,11 +77,16 @@ pub fn run(context: &Context, args: &StatusArgs) -> anyhow::Result<ExitCode> {
     if format == Some(Format::Prometheus) && args.remote {
         return Err(Usage::new("-o prometheus shows what is stored, without --remote").into());
     }
+    let watching = args.watch.map(|interval| watch::Watch::new(context, format, interval)).transpose()?;
     let settings = context.settings(Some(&args.application))?;
     let selection = context.selection(&settings)?;
     let broker = context.broker(&settings)?;
-    let show = Show { context, args, settings: &settings, broker: &broker, selection, now: context.clock.now() };
-    let shown = ops::runtime()?.block_on(async {
+    let mut show = Show { context, args, settings: &settings, broker: &broker, selection, now: context.clock.now() };
+    let runtime = ops::runtime()?;
+    if let Some(watch) = watching {
+        return runtime.block_on(watch.run(&mut show));
+    }
+    let shown = runtime.block_on(async {
         match format {
             Some(Format::Prometheus) => metrics::write(&show).await,
             format => show.rows(format).await,
@@ -93,6 +105,11 @@ pub fn run(context: &Context, args: &StatusArgs) -> anyhow::Result<ExitCode> {
 }
 
 impl Show<'_> {
+    /// How rows are shown.
+    fn look(&self) -> Look {
+        Look { now: self.now, remote: self.args.remote, exact: self.context.global.verbose > 0 }
+    }
+
     /// Whether a key is among those that were asked for.
     fn wants(&self, listed: &Listed) -> bool {
         self.args.only.is_empty() || self.args.only.contains(&State::of(listed, self.now))

@@ -13,7 +13,7 @@ use crate::output::response::Json;
 /// Prints a valid access token; refreshes first only if it must
 #[derive(Debug, Default, Args)]
 #[command(
-    after_help = "Examples:\n  curl -H \"Authorization: Bearer $(tokman token -p square)\" https://connect.squareup.com/v2/locations\n  eval \"$(tokman token -p square -o env)\"\n  tokman token -p square -o env --shell fish | source\n  tokman token -p wix -o header"
+    after_help = "Examples:\n  curl -H \"Authorization: Bearer $(tokman token -p square)\" \"$URL\"\n  eval \"$(tokman token -p square -o env)\"\n  tokman token -p square -o env --shell fish | source\n  tokman token -p wix -o header"
 )]
 pub struct TokenArgs {
     /// How long the printed token must still live [default: 60s, cut to a tenth of its whole life]

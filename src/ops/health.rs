@@ -81,9 +81,44 @@ impl FromStr for State {
     }
 }
 
+/// How many tokens are in each state.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally([u64; State::ALL.len()]);
+
+impl Tally {
+    /// Counts one.
+    pub fn add(&mut self, state: State) {
+        if let Some(at) = State::ALL.iter().position(|one| *one == state) {
+            self.0[at] += 1;
+        }
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn all(&self) -> u64 {
+        self.0.iter().sum()
+    }
+
+    /// How many are in each state that any is in.
+    pub fn states(&self) -> impl Iterator<Item = (State, u64)> {
+        State::ALL.into_iter().zip(self.0).filter(|(_, count)| *count > 0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn counts_the_states_in_their_order() {
+        let mut tally = Tally::default();
+        assert_eq!((tally.all(), tally.states().count()), (0, 0));
+        for state in [State::NeedsLogin, State::Fresh, State::Fresh] {
+            tally.add(state);
+        }
+        assert_eq!(tally.all(), 3);
+        assert!(tally.states().eq([(State::Fresh, 2), (State::NeedsLogin, 1)]));
+    }
 
     #[test]
     fn reads_back_every_word_and_lists_them_for_a_wrong_one() {

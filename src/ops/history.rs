@@ -1,6 +1,8 @@
 //! What tokman did to a key and when: one JSON line for each change or attempt, never a secret. Kept beside the config
 //! file, rotated at 1 MiB. Best effort: a grant is worth more than the line about it.
 
+pub mod days;
+
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};

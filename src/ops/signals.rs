@@ -3,7 +3,8 @@
 use std::fmt::Debug;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
+use std::time::Duration;
 
 use signal_hook::{consts, flag, low_level};
 
@@ -41,6 +42,36 @@ fn handlers() -> io::Result<&'static Handlers> {
         flag::register_usize(signal, Arc::clone(&handlers.held), usize::try_from(signal).unwrap_or_default())?;
     }
     Ok(HANDLERS.get_or_init(|| handlers))
+}
+
+/// Whether a person has had enough: SIGINT ends a wait instead of the process.
+#[derive(Debug)]
+pub struct Interrupt {
+    came: mpsc::Receiver<()>,
+    /// Keeps the wait from ending by itself where SIGINT is ignored.
+    _sender: mpsc::Sender<()>,
+}
+
+impl Interrupt {
+    /// Begins to listen. A SIGINT that is ignored stays so.
+    ///
+    /// # Errors
+    /// Where the system takes no handlers.
+    pub fn listen() -> io::Result<Self> {
+        let (sender, came) = mpsc::channel();
+        if !process::ignores(consts::SIGINT) {
+            let mut signals = signal_hook::iterator::Signals::new([consts::SIGINT])?;
+            let sender = sender.clone();
+            std::thread::spawn(move || signals.forever().try_for_each(|_| sender.send(())));
+        }
+        Ok(Self { came, _sender: sender })
+    }
+
+    /// Waits for so long; whether SIGINT came meanwhile.
+    #[must_use]
+    pub fn came_within(&self, time: Duration) -> bool {
+        self.came.recv_timeout(time).is_ok()
+    }
 }
 
 /// Keeps signals from ending the process while it must not end.

@@ -2,11 +2,14 @@
 
 pub mod github;
 pub mod log;
+pub mod palette;
 pub mod progress;
 pub mod prometheus;
 pub mod response;
+pub mod sparkline;
 pub mod stream;
 pub mod table;
+pub mod terminal;
 
 use std::io::{self, Write as _};
 
@@ -97,6 +100,29 @@ impl Printer {
     #[must_use]
     pub const fn has_bars(&self) -> bool {
         !self.quiet && !self.json
+    }
+
+    /// Replaces what the terminal shows by these lines; the cursor is left under them. `false` where nobody looks on.
+    ///
+    /// # Errors
+    /// Where stdout takes nothing more.
+    pub fn screen(&self, text: &str) -> Result<bool, OutputError> {
+        let colored = match self.color {
+            ColorChoice::Auto => AutoStream::choice(&io::stdout()) != ColorChoice::Never,
+            choice => choice != ColorChoice::Never,
+        };
+        let plain = (!colored).then(|| anstream::adapter::strip_str(text).to_string());
+        // Each line is written over the one that was there, so that nothing flickers.
+        let lines = plain.as_deref().unwrap_or(text).lines().map(|line| format!("{line}\x1b[K\n"));
+        self.control(&format!("\x1b[H{}\x1b[J", lines.collect::<String>()))
+    }
+
+    /// Drives the terminal that stdout is. `false` where nobody looks on.
+    ///
+    /// # Errors
+    /// Where stdout takes nothing more.
+    pub fn control(&self, codes: &str) -> Result<bool, OutputError> {
+        Printer { color: ColorChoice::AlwaysAnsi, ..*self }.write(codes, "")
     }
 
     /// Prints to stderr, for people; silenced by `--quiet`. Nobody is told when stderr takes nothing.

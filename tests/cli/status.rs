@@ -38,7 +38,7 @@ fn states(listed: &Value) -> Vec<(&str, &str)> {
 fn tells_every_state_in_a_table_without_colour() {
     let env = TestEnv::new();
     every_state(&env);
-    let run = env.command(&["status"]).var("COLUMNS", "80").run();
+    let run = env.tokman(&["status"]);
     run.code(0).stderr_is("");
     assert!(!run.stdout.contains('\u{1b}'), "{run}");
     let lines: Vec<&str> = run.stdout.lines().collect();
@@ -58,10 +58,10 @@ fn tells_every_state_in_a_table_without_colour() {
     assert_eq!(lines.len(), 8, "{run}");
     // A bar of ten cells, fuller the more is left.
     assert!(
-        row("square/a-fresh").contains("██████████ 28d") && row("square/b-expiring").contains("█░░░░░░░░░"),
+        row("square/a-fresh").contains("██████████  in 28d 23h") && row("square/b-expiring").contains("█░░░░░░░░░"),
         "{run}"
     );
-    assert!(row("square/c-expired").contains("░░░░░░░░░░"), "{run}");
+    assert!(row("square/c-expired").contains("░░░░░░░░░░  1d 0h ago"), "{run}");
     assert!(row("square/a-fresh").contains("MLTESTS") && row("square/a-fresh").contains("1d 0h ago"), "{run}");
 }
 

@@ -6,14 +6,14 @@ use crate::model::{Key, response};
 use crate::ops::{Error, Issuer};
 use crate::output::response::Format;
 use crate::output::table::Pages;
+use crate::output::terminal;
 
 impl Show<'_> {
     /// A row for each key, as a table or as JSON.
     pub(super) async fn rows(&self, format: Option<Format>) -> anyhow::Result<Shown> {
         let mut shown = Shown::default();
-        let mut header = vec!["KEY", "ACCOUNT", "STATE", "LIFE LEFT", "REFRESHED", "REFRESH TOKEN ENDS"];
-        header.extend(self.args.remote.then_some("REMOTE"));
-        let mut pages = Pages::new(&header);
+        let look = self.look();
+        let mut pages = Pages::new(look.columns(), terminal::table_width());
         let mut out = self.context.printer.stream();
         let mut selected = self.broker.select(&self.selection).await?;
         while let Some(listed) = selected.next().await? {
@@ -29,15 +29,13 @@ impl Show<'_> {
                 shown.failed.get_or_insert(error.into());
                 None
             });
-            let view = KeyView::new(&listed, self.now, remote);
             match format {
                 None => {
-                    let row = row::row(&view, listed.summary.as_ref().ok(), self.now, self.args.remote);
-                    pages.push(row).map_or(Ok(()), |page| out.line(&page))?;
+                    pages.push(look.row(&listed, remote)).map_or(Ok(()), |page| out.line(&page))?;
                 }
                 Some(Format::Json) => {
                     out.push(if shown.count == 0 { "[\n" } else { ",\n" })?;
-                    out.push(&row::indent(&response::pretty(&view)))?;
+                    out.push(&row::indent(&response::pretty(&KeyView::new(&listed, self.now, remote))))?;
                 }
                 Some(_) => {}
             }

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::env::TestEnv;
-use super::run::{Run, Running};
+use super::run::{Invocation, Run, Running};
 
 /// The port that a login listens on unless it is told another.
 pub const PORT: u16 = 8917;
@@ -63,6 +63,12 @@ pub fn answering(home: &TestEnv, words: &str, answers: &[&str]) -> Run {
     let typed = [answers, &[""]].concat().join("\n");
     let command = format!("{} {words}", env!("CARGO_BIN_EXE_tokman"));
     home.program("script", &["-qefc", &command, "/dev/null"]).stdin(typed).run()
+}
+
+/// tokman on a terminal of so many columns, and what the terminal's program says of the rest.
+pub fn sized<'a>(home: &'a TestEnv, columns: u16, words: &str) -> Invocation<'a> {
+    let command = format!("stty cols {columns} rows 12; exec {} {words}", env!("CARGO_BIN_EXE_tokman"));
+    home.program("script", &["-qefc", &command, "/dev/null"])
 }
 
 /// Where the browser writes down what it was told to open.
