@@ -130,8 +130,9 @@ def bulk(keys=20_000, latency=20):
         rows = []
         for _ in range(ROUNDS):
             posts = Run([PEER, "post", server.url, "64", str(keys)])
-            shutil.rmtree(WORK / "write", ignore_errors=True)
-            writes = Run([PEER, "write", str(WORK / "write"), str(keys)])
+            # It replaces as many records as the run does: a file system that has to free the old one has more to do.
+            there = store("write", keys, server.url) / "tokens/square"
+            writes = Run([PEER, "write", str(there), str(keys)])
             config = store("bulk", keys, server.url)
             server.seen()
             all_ = refresh_all(config, server.url)
@@ -143,7 +144,7 @@ def bulk(keys=20_000, latency=20):
         ceiling = [min(keys / row[0].wall, keys / row[1].wall) for row in rows]
         share = median([keys / row[2].wall / top for row, top in zip(rows, ceiling)])
         say(f"64 bare connections, {latency} ms", f"{rate(0, keys):.0f} posts/s")
-        say("create, fsync, rename, fsync in a loop", f"{rate(1, keys):.0f} files/s")
+        say("create, fsync, rename over the old record, fsync, in a loop", f"{rate(1, keys):.0f} files/s")
         say(f"refresh --all --jobs 64, {keys} keys", f"{rate(2, keys):.0f} keys/s, {share:.2f} of the lower ceiling")
         say("xargs -P64 curl", f"{rate(4, keys // 10):.0f} posts/s; refresh --all is "
             f"{median([keys / row[2].wall / (keys // 10 / row[4].wall) for row in rows]):.1f} x as fast")
@@ -284,7 +285,63 @@ def postgres(rows=200_000, keys=1_280):
                 f"{cpu / keys * 1000:.2f} ms of CPU a key), two of them {share:.2f} of that ({shared:.0f} requests)")
 
 
-SECTIONS = {"bulk": bulk, "many": many, "postgres": postgres}
+def scale(keys=4_000, rate=50):
+    """What a refresh costs a fleet's machine and its database: the numbers that docs/scale.md reckons with. Against the
+    emulator, which is as strict as Square, at three times the rate of ten million tokens in seven days."""
+    if not list(Path("/usr/lib/postgresql").glob("*/bin/initdb")):
+        print("skipped: scale: PostgreSQL is not installed")
+        return
+    with Cluster() as cluster:
+        emulator = subprocess.Popen([TOKMAN, "emulator", "--auto-approve", "--port", "0", "--latency", "200ms"],
+                                    stdout=subprocess.PIPE, text=True)
+        said = {}
+        for line in emulator.stdout:
+            name, _, value = line.strip().partition("=")
+            said[name] = value
+            if "TOKMAN_EMULATOR_ISSUER" in said:
+                break
+        url = said["TOKMAN_SQUARE_BASE_URL"]
+        environ = in_database(cluster, "one", url) | {name: said[name] for name in said if name.startswith("TOKMAN_SQUARE")}
+        # One merchant consents; his refresh token, good as often as it is used, stands for all of them.
+        token = lambda *words: [TOKMAN, *words]
+        address = subprocess.run(token("obtain", "-p", "square", "--print-url"), env=environ, capture_output=True, text=True, check=True)
+        back = subprocess.run(["curl", "-sS", "-o", "/dev/null", "-w", "%{redirect_url}", address.stdout.strip()], capture_output=True, text=True, check=True)
+        subprocess.run(token("obtain", "-p", "square", "-o", "none", "--code", "-"), env=environ, input=back.stdout, text=True, check=True, stderr=subprocess.DEVNULL)
+        one = json.loads(subprocess.run(token("export", "-p", "square"), env=environ, capture_output=True, text=True, check=True).stdout)
+        with open(WORK / "lines", "w") as out:
+            for number in range(keys):
+                one["tokman"] |= {"profile": f"m{number:0>7}", "expires_at": "2026-01-31T00:00:00Z", "generation": 1}
+                out.write(json.dumps(one) + "\n")
+        with open(WORK / "lines") as stdin:
+            imported = Run(token("import", "--quiet"), environ, stdin)
+        say(f"import of {keys} tokens into PostgreSQL", f"{keys / imported.wall:.0f} tokens/s")
+        counters = ("select wal_bytes from pg_stat_wal", "select xact_commit from pg_stat_database where datname = 'postgres'",
+                    "select sum(n_tup_upd) from pg_stat_user_tables", "select sum(n_tup_hot_upd) from pg_stat_user_tables")
+        look = lambda: [int(cluster.psql("select pg_stat_force_next_flush(); " + sql).split()[-1]) for sql in counters]
+        ticks = lambda: sum(int(field) for stat in Path("/proc").glob("[0-9]*/stat") if is_postgres(stat)
+                            for field in stat.read_text().rpartition(")")[2].split()[11:13])
+        before, spent = look(), ticks()
+        run = Run(token("refresh", "--all", "--rate", f"{rate}/s", "--jobs", "64", "--quiet"), environ)
+        spent = (ticks() - spent) / os.sysconf("SC_CLK_TCK")
+        after = look()
+        wal, commits, updates, hot = (b - a for a, b in zip(before, after))
+        emulator.terminate()
+        size = int(cluster.psql("select pg_total_relation_size('tokman.token')"))
+        say(f"{keys} refreshes at {rate}/s, 200 ms", f"{keys / run.wall:.1f} keys/s, {run.cpu / keys * 1000:.2f} ms of CPU and "
+            f"{spent / keys * 1000:.2f} ms of the database's a key, peak memory {run.rss / 1024:.1f} MiB")
+        say("the database's writes for a refresh", f"{commits / keys:.1f} transactions, {updates / keys:.1f} row versions "
+            f"({hot / max(updates, 1):.0%} without an index), {wal / keys / 1024:.1f} KiB of log; "
+            f"{size / keys / 1024:.1f} KiB a token with its dead rows")
+
+
+def is_postgres(stat):
+    try:
+        return "(postgres)" in stat.read_text()
+    except OSError:
+        return False
+
+
+SECTIONS = {"bulk": bulk, "many": many, "postgres": postgres, "scale": scale}
 
 if __name__ == "__main__":
     private(WORK)

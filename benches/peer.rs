@@ -4,7 +4,7 @@
 //! ```text
 //! peer serve MILLISECONDS         prints its address; with each line on stdin the number of connections and requests
 //! peer post ADDRESS JOBS NUMBER   that many posts over that many connections
-//! peer write DIRECTORY NUMBER     create, fsync, rename, fsync of the directory, that many times
+//! peer write DIRECTORY NUMBER     create, fsync, rename, fsync of the directory, that many times, over what is there
 //! ```
 #![expect(clippy::expect_used, reason = "a bench that cannot be made ends")]
 #![expect(clippy::print_stdout, clippy::disallowed_macros, clippy::disallowed_methods, reason = "no part of tokman")]
@@ -116,7 +116,7 @@ fn write(directory: &Path, number: usize) {
     let whole = File::open(directory).expect("a directory");
     let text = [b' '; 900];
     for at in 0..number {
-        let (new, path) = (directory.join(format!(".{at}.new")), directory.join(format!("{at}.json")));
+        let (new, path) = (directory.join(format!(".{at}.new")), directory.join(format!("m{at:0>7}.json")));
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new).expect("a file");
         file.write_all(&text).and_then(|()| file.sync_all()).expect("a durable file");
         fs::rename(&new, &path).and_then(|()| whole.sync_all()).expect("a durable name");

@@ -51,9 +51,9 @@ pub struct RefreshArgs {
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
-    many: ManyArgs,
-    #[command(flatten)]
     printed: PrintedArgs,
+    #[command(flatten)]
+    many: ManyArgs,
     #[command(flatten)]
     application: ApplicationArgs,
 }
