@@ -254,7 +254,8 @@ def postgres(rows=200_000, keys=1_280):
         columns = cluster.psql(f"select string_agg(column_name, ',') from information_schema.columns "
                                f"where table_schema || '.' || table_name = '{table}' and column_name <> 'profile'")
         cluster.psql(f"insert into {table} (profile, {columns}) "
-                     f"select 'x' || n, {columns} from {table}, generate_series(1, {rows}) n; vacuum analyze {table}")
+                     f"select 'x' || n, {columns} from {table}, generate_series(1, {rows}) n")
+        cluster.psql(f"vacuum analyze {table}")
         query = f"select record from {table} where provider = 'square' and profile = 'm0000000'"
         psql = [cluster.bin / "psql", "-XAtq", "-h", "127.0.0.1", "-p", str(cluster.port), "-U", "postgres", "-c", query]
         token = [TOKMAN, "token", "-p", "square", "-n", "m0000000"]
@@ -326,6 +327,9 @@ def scale(keys=4_000, rate=50):
         after = look()
         wal, commits, updates, hot = (b - a for a, b in zip(before, after))
         emulator.terminate()
+        looked = [Run(token("check"), environ) for _ in range(ROUNDS)]
+        say("looking through the table", f"{median([look.wall for look in looked]) / keys * 1e6:.0f} us a key, "
+            f"{median([look.cpu for look in looked]) / keys * 1e6:.0f} us of them CPU of the machine that looks")
         size = int(cluster.psql("select pg_total_relation_size('tokman.token')"))
         say(f"{keys} refreshes at {rate}/s, 200 ms", f"{keys / run.wall:.1f} keys/s, {run.cpu / keys * 1000:.2f} ms of CPU and "
             f"{spent / keys * 1000:.2f} ms of the database's a key, peak memory {run.rss / 1024:.1f} MiB")

@@ -1,4 +1,4 @@
-//! Durations as people write them on the command line and in the config file: `45s`, `5m`, `36h`, `7d`.
+//! Durations as people write them on the command line and in the config file: `250ms`, `45s`, `5m`, `36h`, `7d`.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ const MAX_SECS: u64 = 10 * 366 * 86_400;
 #[error("'{0}' is not a duration here: write a whole number and a unit, as 45s, 5m, 36h or 7d, at most ten years")]
 pub struct DurationError(String);
 
-/// Parses a whole number with one of the units `s`, `m`, `h`, `d`.
+/// Parses a whole number with one of the units `ms`, `s`, `m`, `h`, `d`.
 ///
 /// # Errors
 /// Anything else, or more than ten years.
@@ -20,15 +20,17 @@ pub fn parse(text: &str) -> Result<Duration, DurationError> {
     let error = || DurationError(super::text::escape(text, 40));
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (number, unit) = text.split_at(digits);
-    let seconds = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3600,
-        "d" => 86_400,
+    let milliseconds = match unit {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
         _ => return Err(error()),
     };
     let number: u64 = number.parse().map_err(|_| error())?;
-    number.checked_mul(seconds).filter(|total| *total <= MAX_SECS).map(Duration::from_secs).ok_or_else(error)
+    let total = number.checked_mul(milliseconds).map(Duration::from_millis);
+    total.filter(|total| total.as_secs() <= MAX_SECS).ok_or_else(error)
 }
 
 /// Parses a duration that must not be zero: a budget.
@@ -61,11 +63,12 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn reads_the_four_units() {
+    fn reads_the_five_units() {
         assert!(parse_some("0s").is_err() && parse_some("1s").is_ok());
         for (text, seconds) in [("45s", 45), ("5m", 300), ("36h", 129_600), ("7d", 604_800), ("0s", 0)] {
             assert_eq!(parse(text), Ok(Duration::from_secs(seconds)), "{text}");
         }
+        assert_eq!(parse("250ms"), Ok(Duration::from_millis(250)));
     }
 
     #[test]
