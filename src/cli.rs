@@ -16,12 +16,25 @@ const STYLES: Styles = Styles::styled()
     .literal(AnsiColor::Cyan.on_default())
     .placeholder(AnsiColor::Cyan.on_default());
 
+/// What whoever has just installed tokman does with it.
+const FIRST_STEP: &str = if cfg!(feature = "emulator") {
+    "Try it without an account:\n  tokman emulator --demo"
+} else {
+    "Begin with a config file:\n  tokman config init"
+};
+
+const MORE_HELP: &str = "\
+More help:
+  tokman help COMMAND       a command
+  tokman help exit-codes    what each exit code means, and who has to act
+  tokman help files         where settings and tokens are, and what is in them
+  tokman help cron          keeping tokens fresh by cron or a systemd timer
+  tokman help ci            tokens in CI jobs";
+
 /// Keeps OAuth tokens for Square, Wix and any OAuth 2.0 provider: obtains, refreshes, revokes and prints them, and never loses a grant
 #[derive(Debug, Parser)]
 #[command(version, styles = STYLES, propagate_version = true, subcommand_required = true, arg_required_else_help = true, disable_help_subcommand = true)]
-#[command(
-    after_help = "Try it without an account:\n  tokman emulator --demo\n\nMore help:\n  tokman help COMMAND       a command\n  tokman help exit-codes    what each exit code means, and who has to act\n  tokman help files         where settings and tokens are, and what is in them\n  tokman help cron          keeping tokens fresh by cron or a systemd timer\n  tokman help ci            tokens in CI jobs"
-)]
+#[command(after_help = format!("{FIRST_STEP}\n\n{MORE_HELP}"))]
 pub struct Cli {
     /// Options of every command.
     #[command(flatten)]
@@ -122,6 +135,8 @@ mod tests {
             include_str!("commands/help/files.txt"),
             include_str!("commands/help/cron.txt"),
             include_str!("commands/help/ci.txt"),
+            #[cfg(feature = "emulator")]
+            include_str!("commands/help/ci-emulator.txt"),
         ] {
             let is_command = |before: &str| {
                 let ends = ["$(", "run:", "* * *", "/usr/bin/"];

@@ -20,6 +20,7 @@ pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod context;
+#[cfg(feature = "emulator")]
 pub mod emulator;
 pub mod env;
 pub mod exit;

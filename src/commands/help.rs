@@ -9,12 +9,17 @@ use crate::context::Context;
 use crate::exit::Usage;
 use crate::model::text;
 
+#[cfg(feature = "emulator")]
+const CI: &str = concat!(include_str!("help/ci.txt"), include_str!("help/ci-emulator.txt"));
+#[cfg(not(feature = "emulator"))]
+const CI: &str = include_str!("help/ci.txt");
+
 /// The pages: name, what it is about, text.
 const TOPICS: [(&str, &str, &str); 4] = [
     ("exit-codes", "what each exit code means, and who has to act", include_str!("help/exit-codes.txt")),
     ("files", "where settings and tokens are, and what is in them", include_str!("help/files.txt")),
     ("cron", "keeping tokens fresh by cron or a systemd timer", include_str!("help/cron.txt")),
-    ("ci", "tokens in CI jobs", include_str!("help/ci.txt")),
+    ("ci", "tokens in CI jobs", CI),
 ];
 
 /// The options of `tokman help`.

@@ -4,6 +4,7 @@ pub mod check;
 pub mod completions;
 pub mod config;
 pub mod doctor;
+#[cfg(feature = "emulator")]
 pub mod emulator;
 pub mod exec;
 pub mod export;
@@ -93,6 +94,7 @@ pub enum Command {
     /// Serves their OAuth endpoints on 127.0.0.1, with their strictness and their error bodies, for one invented
     /// application each. Prints the environment to use and serves until it is stopped; with a command, runs that in the
     /// environment and ends with its exit code.
+    #[cfg(feature = "emulator")]
     Emulator(emulator::EmulatorArgs),
     /// Prints what a shell needs to complete commands, providers and profiles
     Completions(completions::CompletionsArgs),
@@ -123,6 +125,7 @@ pub fn run(context: &Context, command: Command) -> anyhow::Result<ExitCode> {
         Command::History(args) => history::run(context, &args),
         Command::Doctor(args) => doctor::run(context, &args),
         Command::Key(args) => key::run(context, &args),
+        #[cfg(feature = "emulator")]
         Command::Emulator(args) => emulator::run(context, &args),
         Command::Completions(args) => completions::run(context, &args),
         Command::Man(args) => man::run(context, &args),

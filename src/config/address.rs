@@ -90,6 +90,28 @@ mod tests {
     }
 
     #[test]
+    fn reads_hosts_of_other_scripts_as_browsers_do() {
+        for (text, host) in [
+            ("https://b\u{fc}cher.example", "xn--bcher-kva.example"),
+            ("https://fa\u{df}.example", "xn--fa-hia.example"),
+            ("https://\u{4f8b}\u{3048}.\u{30c6}\u{30b9}\u{30c8}", "xn--r8jz45g.xn--zckzah"),
+            ("https://\u{645}\u{62b}\u{627}\u{644}.example", "xn--mgbh0fb.example"),
+            ("https://\u{ff25}xample\u{3002}com", "example.com"),
+        ] {
+            assert_eq!(parse(text).unwrap().host_str(), Some(host), "{text}");
+        }
+        for bad in [
+            "http://localh\u{43e}st",
+            "https://a\u{200d}b.example",
+            "https://xn--a.example",
+            "https://\u{645}a.example",
+            "https://a\u{2028}.example",
+        ] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
     fn lets_an_endpoint_have_a_query_and_nothing_else_more() {
         assert_eq!(endpoint("https://a.example/t?tenant=1").unwrap().query(), Some("tenant=1"));
         for bad in ["https://a.example/t#f", "http://a.example/t?localhost", "https://a@b.example/t?x", "a.example"] {

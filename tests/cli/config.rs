@@ -219,6 +219,14 @@ fn says_what_is_not_in_this_build() {
     env.tokman(&["status"]).code(3).stderr_has("TOKMAN_STORE: ").stderr_has("not in this build");
 }
 
+#[cfg(not(feature = "postgres"))]
+#[test]
+fn says_that_a_database_is_not_in_this_build() {
+    let mut env = TestEnv::new();
+    env.set("TOKMAN_STORE", "postgres://tokman@db.internal/tokman");
+    env.tokman(&["status"]).code(3).stdout_is("").stderr_has("the store 'postgres' is not in this build");
+}
+
 #[test]
 fn refuses_a_password_in_the_arguments_without_repeating_it() {
     let env = TestEnv::new();

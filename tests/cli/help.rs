@@ -3,7 +3,7 @@
 use crate::support::{TestEnv, canary};
 
 /// Every command, as it is written.
-pub const COMMANDS: [&[&str]; 24] = [
+pub const COMMANDS: [&[&str]; if cfg!(feature = "emulator") { 24 } else { 23 }] = [
     &["obtain"],
     &["refresh"],
     &["renew"],
@@ -24,6 +24,7 @@ pub const COMMANDS: [&[&str]; 24] = [
     &["key"],
     &["key", "new"],
     &["key", "rotate"],
+    #[cfg(feature = "emulator")]
     &["emulator"],
     &["completions"],
     &["man"],
@@ -40,7 +41,20 @@ fn lists_every_command_with_a_line_about_it() {
         let about = line.unwrap_or_else(|| panic!("no {command:?}: {run}")).trim_start().split_once("  ");
         assert!(about.is_some_and(|(_, about)| about.trim().len() > 10), "{command:?}: {run}");
     }
-    run.stdout_has("list").stdout_has("tokman emulator --demo");
+    let first_step = if cfg!(feature = "emulator") { "tokman emulator --demo" } else { "tokman config init" };
+    run.stdout_has("list").stdout_has(first_step);
+}
+
+#[cfg(not(feature = "emulator"))]
+#[test]
+fn knows_nothing_of_an_emulator_that_is_not_in_this_build() {
+    let env = TestEnv::new();
+    env.tokman(&["emulator", "--demo"]).code(2).stdout_is("").stderr_has("unrecognized subcommand 'emulator'");
+    env.tokman(&["help", "emulator"]).code(2).stdout_is("").stderr_has("there is no help about 'emulator'");
+    for page in [&["--help"][..], &["help", "ci"], &["man"], &["completions", "bash"]] {
+        let page = env.tokman(page);
+        assert!(!page.code(0).stdout.contains("emulator"), "{page}");
+    }
 }
 
 #[test]

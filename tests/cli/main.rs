@@ -5,6 +5,7 @@
 mod answers;
 mod application;
 mod around;
+#[cfg(feature = "emulator")]
 mod browser;
 mod bulk;
 mod check;
@@ -14,6 +15,7 @@ mod config;
 mod crash;
 mod disk;
 mod doctor;
+#[cfg(feature = "emulator")]
 mod emulator;
 mod exec;
 mod exit_codes;
@@ -26,7 +28,9 @@ mod interview;
 mod key;
 #[cfg(feature = "keyring")]
 mod keyring;
+#[cfg(feature = "emulator")]
 mod life;
+#[cfg(feature = "emulator")]
 mod life_oauth2;
 mod listener;
 mod login;

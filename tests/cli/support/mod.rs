@@ -2,8 +2,10 @@
 //! and secrets that are noticed wherever they do not belong.
 
 pub mod answer;
+#[cfg(feature = "emulator")]
 pub mod chrome;
 pub mod disk;
+#[cfg(feature = "emulator")]
 pub mod emulated;
 pub mod env;
 pub mod light;
