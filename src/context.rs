@@ -187,10 +187,16 @@ impl Context {
         if printed.shell.is_some() && format != Format::Env {
             return Err(Usage::new("--shell is for -o env only").hint("add: -o env").into());
         }
-        if format == Format::Github && env::github_output().is_none_or(|path| !path.is_file()) {
-            return Err(Usage::new("-o github is for a step of a GitHub Actions job: there is no GITHUB_OUTPUT here")
-                .hint("elsewhere: -o token, or -o env")
-                .into());
+        if format == Format::Github {
+            let why = match env::github_output() {
+                Some(path) if path.is_file() => None,
+                Some(path) => Some(format!("GITHUB_OUTPUT names {}, which is no file", path.display())),
+                None => Some("GITHUB_ACTIONS is not 'true', or there is no GITHUB_OUTPUT here".to_owned()),
+            };
+            if let Some(why) = why {
+                let what = format!("-o github is for a step of a GitHub Actions job: {why}");
+                return Err(Usage::new(what).hint("elsewhere: -o token, or -o env").into());
+            }
         }
         Ok(Form { format, shell: printed.shell.unwrap_or_default(), json })
     }

@@ -115,8 +115,12 @@ pub fn read_handed_over(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, FsEr
     }
     let file = platform::open_at_once(OpenOptions::new().read(true)).open(path).map_err(FsError::io("open", path))?;
     let meta = file.metadata().map_err(FsError::io("open", path))?;
-    if !meta.is_file() || !platform::is_of_root(&meta) || platform::mode(&meta) & 0o037 != 0 {
+    if !meta.is_file() || !platform::is_of_root(&meta) {
         return Err(refused);
+    }
+    let mode = platform::mode(&meta);
+    if mode & 0o037 != 0 {
+        return Err(FsError::Exposed { path: path.to_owned(), mode, wanted: 0o640 });
     }
     read_capped(file, path, limit).map(Some)
 }

@@ -48,5 +48,6 @@ fn temporary() -> PathBuf {
 }
 
 fn project() -> Option<ProjectDirs> {
-    ProjectDirs::from("", "", "tokman")
+    // A home that is relative would be another one in another directory.
+    ProjectDirs::from("", "", "tokman").filter(|dirs| dirs.config_dir().is_absolute())
 }

@@ -112,6 +112,9 @@ impl PostgresSettings {
         };
         let user = parameter("user").or_else(|| decoded(url.username()));
         let user = user.ok_or_else(|| wrong("it names no user: postgres://USER@HOST/DATABASE"))?;
+        if user.contains(':') {
+            return Err(wrong("its user has a colon in it, as if a password followed"));
+        }
         let database = parameter("dbname").or_else(|| decoded(url.path().trim_start_matches('/')));
         Ok(Self {
             tls: checks(parameter("sslmode").as_deref(), &host)?,

@@ -20,6 +20,12 @@ impl Replacement {
     /// # Errors
     /// What the system refused.
     pub fn begin(path: &Path, mode: u32) -> Result<Self, FsError> {
+        // What is there and is no file, a device or a link, is not ours to replace.
+        if let Ok(meta) = std::fs::symlink_metadata(path)
+            && !meta.is_file()
+        {
+            return Err(FsError::NotAFile { path: path.to_owned(), what: platform::kind(&meta) });
+        }
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let begun = Builder::new().prefix(".tokman-").suffix(".tmp").tempfile_in(parent);
         let file = begun.and_then(|file| {
@@ -79,5 +85,9 @@ mod tests {
         drop(second);
         assert_eq!((read().as_deref(), names()), (Some("one\n"), 1));
         assert!(Replacement::begin(&dir.path().join("none/x"), 0o644).is_err());
+        std::os::unix::fs::symlink(&path, dir.path().join("link")).unwrap();
+        for other in [dir.path().join("link"), dir.path().to_owned(), "/dev/null".into()] {
+            assert!(matches!(Replacement::begin(&other, 0o644), Err(FsError::NotAFile { .. })), "{other:?}");
+        }
     }
 }

@@ -309,9 +309,7 @@ impl Doctor<'_> {
 /// Records that could not be stored and wait to be brought back.
 fn rescue_files() -> Vec<Finding> {
     let files = paths::rescue_dirs().into_iter().flat_map(|dir| fs::read_dir(dir).into_iter().flatten().flatten());
-    let rescued = files
-        .map(|entry| entry.path())
-        .filter(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with("rescue-")));
+    let rescued = files.map(|entry| entry.path()).filter(|path| rescue::is_rescue(path));
     rescued.map(|path| rescue_finding(&path)).collect()
 }
 

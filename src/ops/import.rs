@@ -7,11 +7,12 @@ use std::io::BufRead;
 use std::path::Path;
 use std::time::Duration;
 
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use jiff::Timestamp;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use crate::model::{Key, ProfileName, ProviderName, Response};
+use crate::model::{Key, ProfileName, ProviderName, Response, Secret};
 use crate::ops::history::{Action, Event};
 use crate::ops::{Broker, Error};
 use crate::store::{Lease, Record, Sealer, StoreError, seal};
@@ -20,6 +21,9 @@ use input::Objects;
 
 /// How often it is looked for a signal while a lease is waited for.
 const SIGNAL_POLL: Duration = Duration::from_millis(50);
+
+/// How many are stored at once.
+const AT_ONCE: usize = 16;
 
 /// What the command line says of the keys.
 #[derive(Debug, Clone, Default)]
@@ -77,25 +81,42 @@ impl Broker {
         }
     }
 
-    /// Stores what was checked. A signal ends it between two of them.
+    /// Stores what was checked, several at once: what takes time is the disk, or the way to the database. After a signal
+    /// or a failure no more are begun.
     async fn store_all(&self, mut checked: Checked, now: Timestamp, replace: bool) -> Result<u64, Error> {
         let of = checked.count;
         let mut done = 0;
         checked.rewind()?;
         let signals = self.hold_signals()?;
-        while let Some((line, key, object)) = checked.next()? {
-            let stored = match parse(&object, &key, line, now, &self.sealer) {
-                Ok(record) => self.store_one(&key, record, replace).await,
-                Err(why) => Err(Error::System(why)),
-            };
-            match stored {
-                Ok(stored) => done += u64::from(stored),
-                Err(why) => return Err(Error::Stopped { done, of, why: Box::new(why) }),
+        let mut failed = None;
+        let mut under_way = FuturesUnordered::new();
+        if of > 1 {
+            self.store.expect_many();
+        }
+        loop {
+            while failed.is_none() && under_way.len() < AT_ONCE && !self.signals.is_ending() {
+                match checked.next() {
+                    Ok(Some((line, key, object))) => match parse(&object, &key, line, now, &self.sealer) {
+                        Ok(record) => {
+                            under_way.push(async move { self.store_one(&key, record, replace).await });
+                        }
+                        Err(why) => failed = Some(Error::System(why)),
+                    },
+                    Ok(None) => break,
+                    Err(error) => failed = Some(error),
+                }
             }
-            if self.signals.is_ending() && done < of {
-                log::warn!("ended by a signal: {done} of {of} tokens are stored; --replace goes on from there");
-                break;
+            match under_way.next().await {
+                Some(Ok(stored)) => done += u64::from(stored),
+                Some(Err(error)) => failed = failed.or(Some(error)),
+                None => break,
             }
+        }
+        if let Some(why) = failed {
+            return Err(Error::Stopped { done, of, why: Box::new(why) });
+        }
+        if self.signals.is_ending() && done < of {
+            log::warn!("ended by a signal: {done} of {of} tokens are stored; --replace goes on from there");
         }
         // Here a signal that came is honoured.
         drop(signals);
@@ -193,9 +214,16 @@ fn read(bytes: &[u8], line: u64, named: &Named, checked: &mut Checked) -> Result
 /// The record of an object; a bare answer's lifetimes count from `now`.
 fn parse(text: &str, key: &Key, line: u64, now: Timestamp, sealer: &Sealer) -> Result<Record, String> {
     let place = format!("line {line}");
-    Record::parse(text.as_bytes(), key, Path::new(&place), Some(now), sealer).map_err(|error| match error {
-        StoreError::Damaged { why, .. } => why,
-        StoreError::Newer { version, .. } => format!("a newer tokman wrote it (record version {version})"),
-        error => error.to_string(),
-    })
+    let record =
+        Record::parse(text.as_bytes(), key, Path::new(&place), Some(now), sealer).map_err(|error| match error {
+            StoreError::Damaged { why, .. } => why,
+            StoreError::Newer { version, .. } => format!("a newer tokman wrote it (record version {version})"),
+            error => error.to_string(),
+        })?;
+    // What could never be sent or printed is no token (RFC 6749 A.12, A.17).
+    let is_sendable = |token: &Secret| token.expose().bytes().all(|byte| (0x20..=0x7e).contains(&byte));
+    if !is_sendable(&record.token.access) || record.token.refresh.as_ref().is_some_and(|token| !is_sendable(token)) {
+        return Err("a token in it has a character that no token may have".to_owned());
+    }
+    Ok(record)
 }

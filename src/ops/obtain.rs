@@ -139,10 +139,19 @@ impl Broker {
         let key = Key { provider: unnamed.provider.clone(), profile };
         let stored = async {
             let mut lease = self.store.lease(&key, self.lease_wait()).await?;
-            let old = lease.get().await;
-            next.generation = old.ok().flatten().map_or(0, |old| old.generation) + 1;
-            let stored = match lease.reserve(None).await {
-                Ok(reservation) => lease.put(reservation, &next).await,
+            let old = match lease.get().await {
+                // It is out of the way, and stays where it is.
+                Err(StoreError::SetAside { .. }) => Ok(None),
+                old => old,
+            };
+            let stored = match old {
+                Ok(old) => {
+                    next.generation = old.map_or(0, |old| old.generation) + 1;
+                    match lease.reserve(None).await {
+                        Ok(reservation) => lease.put(reservation, &next).await,
+                        Err(error) => Err(error),
+                    }
+                }
                 Err(error) => Err(error),
             };
             lease.end().await;

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::config::paths;
 use crate::fsutil::{self, FsError};
-use crate::model::{Key, Token};
+use crate::model::{Key, Response, Token};
 use crate::ops::history::{Action, Event};
 use crate::ops::{Broker, Error};
 use crate::store::{Lease, Record, Sealer, StoreError};
@@ -40,6 +40,25 @@ pub fn save(key: &Key, record: &Record, sealer: &Sealer, now: Timestamp) -> Resu
     }
     let why = last.unwrap_or_else(|| FsError::io("find", &PathBuf::from(&name))(std::io::ErrorKind::NotFound.into()));
     Err(Error::Lost { key: key.clone(), why })
+}
+
+/// The rescued records that are sealed with another key than this one: their files, keys, and the ids of what opens them.
+pub(super) fn sealed_otherwise(id: &str) -> Vec<(PathBuf, Key, String)> {
+    let files = paths::rescue_dirs().into_iter().flat_map(|dir| std::fs::read_dir(dir).into_iter().flatten().flatten());
+    let other = |path: PathBuf| {
+        let bytes = fsutil::read_private(&path, LIMIT).ok().flatten()?;
+        let saved = Response::parse(&bytes).ok()?;
+        let member = |name: &str| Some(saved.get("tokman")?.get(name)?.as_str()?.to_owned());
+        let key = format!("{}/{}", member("provider")?, member("profile")?).parse().ok()?;
+        let sealed_with = member("sealed_with").filter(|with| with != id)?;
+        Some((path, key, crate::model::text::escape(&sealed_with, 16)))
+    };
+    files.map(|entry| entry.path()).filter(|path| is_rescue(path)).filter_map(other).collect()
+}
+
+/// Whether a file is named as rescued records are.
+pub(super) fn is_rescue(path: &Path) -> bool {
+    path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with("rescue-"))
 }
 
 impl Broker {

@@ -2,8 +2,8 @@
 
 use crate::config::ConfigError;
 use crate::model::Key;
-use crate::ops::{Broker, Error, Selection};
-use crate::store::{Record, seal};
+use crate::ops::{Broker, Error, Selection, rescue};
+use crate::store::{Record, StoreError, seal};
 
 /// How it ended.
 #[derive(Debug, Default)]
@@ -55,6 +55,17 @@ impl Broker {
                     ended.error.get_or_insert(error);
                 }
             }
+        }
+        // Whoever throws the old key away would throw these away with it.
+        for (path, key, id) in rescue::sealed_otherwise(&ended.id) {
+            let why = seal::SealError::OtherKey { id, configured: vec![ended.id.clone()] };
+            let error = Error::from(StoreError::Sealed { key, why });
+            log::warn!(
+                "{} is to be brought back before the old key goes (see 'tokman doctor'): {error}",
+                path.display()
+            );
+            ended.failed += 1;
+            ended.error.get_or_insert(error);
         }
         Ok(ended)
     }

@@ -181,6 +181,10 @@ impl PostgresStore {
             return Ok(None);
         };
         let mut record = Record::parse(text.as_bytes(), key, &self.path(key), None, &self.sealer)?;
+        if i64::try_from(record.generation).ok() != Some(stored.generation) {
+            let why = format!("it is of generation {}, its row of {}", record.generation, stored.generation);
+            return Err(StoreError::Damaged { path: self.path(key), why });
+        }
         record.in_flight = stored.in_flight.is_some();
         Ok(Some(record))
     }

@@ -15,6 +15,9 @@ use crate::store::{StoreError, Summary};
 /// The version of the record that this tokman writes.
 const VERSION: u64 = 1;
 
+/// The highest generation of a record that is believed: nobody has changed a token more often, and there is room above.
+const LAST_GENERATION: u64 = 1 << 53;
+
 /// The member that carries what the answer does not say.
 const MEMBER: &str = "tokman";
 
@@ -328,6 +331,9 @@ impl Meta {
         let meta = self;
         if meta.version > VERSION {
             return Err(StoreError::Newer { path: path.to_owned(), version: meta.version });
+        }
+        if meta.generation > LAST_GENERATION {
+            return Err(damaged("its generation is beyond all that tokman counts".to_owned()));
         }
         if (meta.provider.as_str(), meta.profile.as_str()) != (key.provider.as_str(), key.profile.as_str()) {
             return Err(damaged(format!(

@@ -116,6 +116,21 @@ fn goes_on_where_a_record_cannot_be_opened_and_ends_with_8() {
 }
 
 #[test]
+fn does_not_let_the_old_key_go_while_a_rescued_record_needs_it() {
+    let (env, [old, new]) = world();
+    configure(&env, &[&old]);
+    env.tokman(&["key", "rotate"]).code(0);
+    let sealed = env.read_token("square/a").to_string();
+    env.write("home/.local/state/tokman/rescue-square-a-1.json", sealed);
+    configure(&env, &[&new, &old]);
+    let run = env.tokman(&["key", "rotate"]);
+    run.code(8).stderr_has("rescue-square-a-1.json is to be brought back before the old key goes");
+    let rescued = env.home().join(".local/state/tokman/rescue-square-a-1.json").to_string_lossy().into_owned();
+    env.tokman(&["import", "-p", "square", "-n", "a", "--rescue", &rescued, "--replace"]).code(0);
+    env.tokman(&["key", "rotate"]).code(0);
+}
+
+#[test]
 fn needs_a_key_that_can_be_had() {
     let (env, [key, _]) = world();
     env.tokman(&["key", "rotate"]).code(3).stderr_has("no sealing key for the store").stderr_has("tokman key new");

@@ -113,7 +113,25 @@ fn a_damaged_record_is_set_aside_and_never_overwritten() {
     env.tokman(&["status"]).code(8).stdout_has("unknown");
     assert_eq!(database.column("square/default", "aside"), damaged);
     assert_eq!(server.requests(), 0);
+    // A second one is set aside beside the first.
+    database.sql("UPDATE tokman.token SET record = '{SECOND';");
+    env.tokman(&TOKEN).code(8).stderr_has("set aside");
+    let aside = database.column("square/default", "aside");
+    assert!(aside.starts_with(&damaged) && aside.ends_with("\n{SECOND"), "{aside}");
     env.tokman(&["remove", "-p", "square"]).code(0);
+}
+
+#[test]
+fn a_record_that_was_rolled_back_is_noticed_and_its_token_not_presented() {
+    let Some(cluster) = shared("a record that was rolled back in PostgreSQL") else { return };
+    let database = cluster.database();
+    let server = Rotating::start(Rotation::Once);
+    let env = database.world(&server);
+    let before = database.column("square/default", "record");
+    env.tokman(&REFRESH).code(0);
+    database.sql(&format!("UPDATE tokman.token SET record = $${before}$$;"));
+    env.tokman(&REFRESH).code(8).stderr_has("it is of generation");
+    assert_eq!(server.requests(), 1);
 }
 
 #[test]

@@ -209,6 +209,9 @@ fn refuses_everything_where_anything_is_refused() {
         (of("square/x", |record| record["tokman"] = json!({})), "line 2: its member 'tokman' is not"),
         (of("square/x", |record| record["tokman"]["version"] = 9.into()), "line 2: a newer tokman wrote it"),
         (of("square/x", |record| record["access_token"] = "".into()), "line 2: it has no access_token"),
+        (of("square/x", |record| record["access_token"] = "a\nb".into()), "line 2: a token in it has a character"),
+        (of("square/x", |record| record["refresh_token"] = "a\0b".into()), "line 2: a token in it has a character"),
+        (of("square/x", |record| record["tokman"]["generation"] = u64::MAX.into()), "line 2: its generation is beyond"),
         (of("square/new", |_| {}), "line 2: it has the key of line 1"),
         (of("square/default", |_| {}), "line 2: square/default is stored already; --replace"),
     ] {
@@ -255,8 +258,8 @@ fn says_how_many_are_stored_where_it_is_stopped_and_goes_on_when_asked() {
     let lock = env.config_dir().join("tokens/square/.k2.lock");
     crate::support::env::make_directories(&lock);
     let run = import(&env, &[], &lines);
-    run.code(8).stdout_is("").stderr_has("2 of 4 tokens are stored, the rest is not").stderr_has("--replace");
-    assert_eq!(stored(&env), 2);
+    run.code(8).stdout_is("").stderr_has("3 of 4 tokens are stored, the rest is not").stderr_has("--replace");
+    assert_eq!(stored(&env), 3);
     fs::remove_dir(&lock).expect("a directory");
     import(&env, &[], &lines).code(2).stderr_has("square/k0 is stored already");
     import(&env, &["--replace"], &lines).code(0).stdout_is("4\n");
@@ -275,14 +278,14 @@ fn says_how_many_are_stored_where_a_signal_ends_it() {
     held.lock().expect("a lock");
     let mut running = env.command(&["import"]).spawn();
     running.feed(lines.as_bytes());
-    while !env.token_path("square/k1").exists() {
+    while stored(&env) < 3 {
         std::thread::yield_now();
     }
     running.signal(rustix::process::Signal::TERM);
     let run = running.wait();
     assert_eq!(run.status, None, "the signal is honoured: {run}");
-    run.stdout_is("").stderr_has("2 of 4 tokens are stored; --replace goes on");
-    assert_eq!(stored(&env), 2);
+    run.stdout_is("").stderr_has("3 of 4 tokens are stored; --replace goes on");
+    assert_eq!(stored(&env), 3);
     drop(held);
     import(&env, &["--replace"], &lines).code(0).stdout_is("4\n");
 }

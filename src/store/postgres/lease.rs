@@ -40,8 +40,8 @@ const IS_STORED: &str =
 const RELEASE: &str = "UPDATE tokman.token SET in_flight = NULL WHERE provider = $1 AND profile = $2 AND owner = $3";
 
 const SET_ASIDE: &str = "\
-    UPDATE tokman.token SET aside = record, record = NULL, changed_at = now() \
-    WHERE provider = $1 AND profile = $2 AND owner = $3";
+    UPDATE tokman.token SET aside = coalesce(aside || E'\\n', '') || record, record = NULL, changed_at = now() \
+    WHERE provider = $1 AND profile = $2 AND owner = $3 RETURNING generation";
 
 const REMOVE: &str = "\
     DELETE FROM tokman.token WHERE provider = $1 AND profile = $2 AND owner = $3 \
@@ -189,7 +189,10 @@ impl Lease for PostgresLease {
         let Err(StoreError::Damaged { path, why }) = read else {
             return read;
         };
-        self.ask(SET_ASIDE, &[]).await.map_err(|trouble| self.explain(trouble))?;
+        let aside = self.ask(SET_ASIDE, &[]).await.map_err(|trouble| self.explain(trouble))?;
+        if aside.is_empty() {
+            return Err(self.overtaken());
+        }
         Err(StoreError::SetAside { path, why })
     }
 
