@@ -24,6 +24,7 @@ pub use setting::{Origin, Setting};
 pub use settings::{KEYRING_ENTRY, Options, Settings, StoreUrl};
 
 use crate::fsutil::FsError;
+use crate::model::text;
 
 /// What is wrong with the settings.
 #[derive(Debug, Error)]
@@ -100,7 +101,10 @@ impl ConfigError {
             Self::NoProvider => {
                 Some("give --provider square, set TOKMAN_PROVIDER, or write provider = \"square\" under [defaults] in the config file".to_owned())
             }
-            Self::UnknownProvider { name, .. } => {
+            Self::UnknownProvider { name, known } => {
+                if let Some(meant) = text::nearest(name, known.iter().map(String::as_str)) {
+                    return Some(format!("did you mean --provider {meant}?"));
+                }
                 Some(format!("describe it under [provider.{name}] in the config file (see 'tokman config init')"))
             }
             _ => None,

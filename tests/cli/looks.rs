@@ -112,6 +112,7 @@ fn errors_that_no_server_is_asked_for() {
     fails(&env, 2, "usage-with-a-command", "status --write tokens.prom");
     fails(&env, 2, "unparsed", "refresh --forse");
     fails(&env, 3, "unknown-provider", "token -p nowhere");
+    fails(&env, 3, "misspelt-provider", "token -p sqare");
     fails(&env, 4, "not_found", "token -p square -n shop");
     env.write_token("square/default", &record("square/default", BASE, 31 * DAY, -60));
     fails(&env, 3, "bound", "refresh -p square --client-id other");
@@ -148,6 +149,7 @@ fn errors_of_providers_and_of_the_way_to_them() {
         expired(Answer::json(401, json!({"message": "Invalid refresh token", "type": "not_authorized"})));
     env.tokman(&["refresh", "-p", "square"]).code(5);
     fails(&env, 5, "needs_login", "refresh -p square");
+    fails(&env, 9, "partial", "refresh --all");
     server.finish();
     let refusal = json!({"message": "invalid client", "details": {"applicationError": {"code": "INVALID_CLIENT"}}});
     let (server, env) = expired(Answer::json(401, refusal).header("x-wix-request-id", "1700000000.42"));

@@ -81,7 +81,8 @@ fn orders(args: &RefreshArgs, settings: &Settings, key: Option<&Key>) -> Orders 
 
 fn sum_up(context: &Context, orders: &Orders, tally: &Tally) {
     if tally.done() > 0 {
-        return context.printer.note(&format!("{} keys: {}", tally.done(), tally.words()));
+        let keys = if tally.done() == 1 { "key" } else { "keys" };
+        return context.printer.note(&format!("{} {keys}: {}", tally.done(), tally.words()));
     }
     if orders.profile.is_none() {
         let of = orders.provider.as_ref().map_or_else(String::new, |provider| format!(" of {provider}"));
