@@ -23,9 +23,14 @@ ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
 
 
 class Run:
-    """A program run to its end: seconds on the wall and of CPU, peak memory in KiB."""
+    """A program run to its end: seconds on the wall and of CPU; with `peak` its peak memory in KiB, as GNU time tells it:
+    what the system says of a child of ours counts this interpreter, too."""
 
-    def __init__(self, argv, env=None, stdin=subprocess.DEVNULL, expect=0):
+    def __init__(self, argv, env=None, stdin=subprocess.DEVNULL, expect=0, peak=False):
+        said_peak = WORK / "peak"
+        if peak and not Path("/usr/bin/time").exists():
+            sys.exit("GNU time is needed for peak memory: apt-get install time")
+        argv = ["/usr/bin/time", "-q", "-f", "%M", "-o", said_peak, *argv] if peak else argv
         began = time.monotonic()
         child = subprocess.Popen(argv, env=env, stdin=stdin, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         said = child.stderr.read().decode(errors="replace")
@@ -35,7 +40,7 @@ class Run:
         if child.returncode != expect:
             sys.exit(f"{argv[0]} {argv[1]}: {child.returncode}\n{said}")
         self.cpu = usage.ru_utime + usage.ru_stime
-        self.rss = usage.ru_maxrss
+        self.rss = int(said_peak.read_text()) if peak else 0
 
 
 class Server:
@@ -121,7 +126,7 @@ def say(what, figure):
 
 def refresh_all(config, url, jobs=64, environ=None):
     argv = [TOKMAN, "refresh", "--all", "--jobs", str(jobs), "--quiet"]
-    return Run(argv, environ or environment(config, url))
+    return Run(argv, environ or environment(config, url), peak=environ is None)
 
 
 def bulk(keys=20_000, latency=20):
@@ -176,8 +181,8 @@ def many(keys=100_000):
     small = store("fewer", keys // 10, url, fresh=True)
     rows = []
     for _ in range(ROUNDS):
-        status = Run([TOKMAN, "status", "-o", "json"], environment(config, url))
-        fewer = Run([TOKMAN, "status", "-o", "json"], environment(small, url))
+        status = Run([TOKMAN, "status", "-o", "json"], environment(config, url), peak=True)
+        fewer = Run([TOKMAN, "status", "-o", "json"], environment(small, url), peak=True)
         cat = Run(["sh", "-c", f"find {config}/tokens -name '*.json' -print0 | xargs -0 cat"])
         rows.append((status, fewer, cat))
     say(f"status -o json of {keys} keys", f"{median([row[0].wall for row in rows]):.2f} s, "
@@ -322,7 +327,7 @@ def scale(keys=4_000, rate=50):
         ticks = lambda: sum(int(field) for stat in Path("/proc").glob("[0-9]*/stat") if is_postgres(stat)
                             for field in stat.read_text().rpartition(")")[2].split()[11:13])
         before, spent = look(), ticks()
-        run = Run(token("refresh", "--all", "--rate", f"{rate}/s", "--jobs", "64", "--quiet"), environ)
+        run = Run(token("refresh", "--all", "--rate", f"{rate}/s", "--jobs", "64", "--quiet"), environ, peak=True)
         spent = (ticks() - spent) / os.sysconf("SC_CLK_TCK")
         after = look()
         wal, commits, updates, hot = (b - a for a, b in zip(before, after))
@@ -345,7 +350,46 @@ def is_postgres(stat):
         return False
 
 
-SECTIONS = {"bulk": bulk, "many": many, "postgres": postgres, "scale": scale}
+def start():
+    """A stored token printed, against `cat` of its file; and one refresh, against curl doing the same post."""
+    url = "https://connect.squareup.com"
+    one, among = store("one", 1, url, fresh=True), store("among", 10_000, url, fresh=True)
+    environ = environment(one, url)
+    token = [TOKMAN, "token", "-p", "square", "-n", "m0000000"]
+    cat = ["cat", str(one / "tokens/square/m0000000.json")]
+    rows = [(Run(cat, environ), Run(token, environ)) for _ in range(600)]
+    ratio = lambda of: median([of(ours) / of(its) for its, ours in rows if of(its) > 0])
+    say("a stored token against cat of its file", f"{median([row[1].wall for row in rows]) * 1000:.2f} ms against "
+        f"{median([row[0].wall for row in rows]) * 1000:.2f} ms: {ratio(lambda run: run.wall):.2f} x; CPU {ratio(lambda run: run.cpu):.2f} x; "
+        f"peak memory {Run(token, environ, peak=True).rss / 1024:.1f} MiB")
+    if shutil.which("valgrind"):
+        counts = [instructions(argv, env) for argv, env in
+                  [(token, environ), (cat, environ), (token, environment(among, url))]]
+        say("instructions of a stored token", f"{counts[0]:,}; cat {counts[1]:,}; among 10,000 others {counts[2] / counts[0]:.3f} x")
+    if shutil.which("strace"):
+        said = subprocess.run(["strace", "-fc", *token], env=environ, capture_output=True, text=True).stderr
+        calls = {fields[-1]: int(fields[3]) for fields in map(str.split, said.splitlines()) if len(fields) >= 5 and fields[3].isdigit()}
+        say("system calls of a stored token", f"{calls.get('total')}, sockets {calls.get('socket', 0)}, threads {calls.get('clone3', 0)}")
+    with Server(0) as server:
+        due = environment(store("due", 1, server.url), server.url)
+        body = json.dumps({"client_id": "c", "client_secret": "s", "grant_type": "refresh_token", "refresh_token": "r"})
+        curl = ["curl", "-sS", "-o", "/dev/null", "-H", "content-type: application/json", "-d", body, f"{server.url}/oauth2/token"]
+        refresh = [TOKMAN, "refresh", "-p", "square", "-n", "m0000000", "--force", "-o", "none"]
+        rows = [(Run(curl, due), Run(refresh, due)) for _ in range(200)]
+        say("a refresh on the disk against curl doing the post alone",
+            f"{median([row[1].wall for row in rows]) * 1000:.1f} ms against {median([row[0].wall for row in rows]) * 1000:.1f} ms: "
+            f"{median([ours.wall / its.wall for its, ours in rows]):.2f} x; CPU {median([ours.cpu / its.cpu for its, ours in rows]):.2f} x")
+    say("the binary", f"{TOKMAN.stat().st_size / 1e6:.1f} MB")
+
+
+def instructions(argv, environ):
+    """How many instructions a program takes, its loading included."""
+    argv = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={WORK / 'callgrind'}", *argv]
+    said = subprocess.run(argv, env=environ, capture_output=True, text=True).stderr
+    return int(said.split("Collected :")[1].split()[0])
+
+
+SECTIONS = {"start": start, "bulk": bulk, "many": many, "postgres": postgres, "scale": scale}
 
 if __name__ == "__main__":
     private(WORK)
