@@ -83,7 +83,8 @@ fn sixty_four_processes_ask_a_provider_that_is_down_no_more_often_than_one() {
     let told = ended.iter().filter(|end| end.stderr.contains("another process failed")).count();
     assert_eq!(told, CROWD - 1, "{ended:?}");
     figure(&format!("a provider that is down: 1 process sent {alone} requests, {CROWD} sent {}", server.requests()));
-    assert_eq!(server.requests(), alone);
+    // The first one's time ran while the others came: it may have asked less often.
+    assert!((1..=alone).contains(&server.requests()), "{} requests, one process sends {alone}", server.requests());
     assert!(!server.lost(&env));
 }
 
