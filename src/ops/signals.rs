@@ -3,8 +3,8 @@
 use std::fmt::Debug;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use signal_hook::{consts, flag, low_level};
 
@@ -44,12 +44,13 @@ fn handlers() -> io::Result<&'static Handlers> {
     Ok(HANDLERS.get_or_init(|| handlers))
 }
 
+/// How often an interrupt is looked for.
+const POLL: Duration = Duration::from_millis(50);
+
 /// Whether a person has had enough: SIGINT ends a wait instead of the process.
 #[derive(Debug)]
 pub struct Interrupt {
-    came: mpsc::Receiver<()>,
-    /// Keeps the wait from ending by itself where SIGINT is ignored.
-    _sender: mpsc::Sender<()>,
+    came: Arc<AtomicBool>,
 }
 
 impl Interrupt {
@@ -58,19 +59,24 @@ impl Interrupt {
     /// # Errors
     /// Where the system takes no handlers.
     pub fn listen() -> io::Result<Self> {
-        let (sender, came) = mpsc::channel();
+        let came = Arc::default();
         if !process::ignores(consts::SIGINT) {
-            let mut signals = signal_hook::iterator::Signals::new([consts::SIGINT])?;
-            let sender = sender.clone();
-            std::thread::spawn(move || signals.forever().try_for_each(|_| sender.send(())));
+            flag::register(consts::SIGINT, Arc::clone(&came))?;
         }
-        Ok(Self { came, _sender: sender })
+        Ok(Self { came })
     }
 
     /// Waits for so long; whether SIGINT came meanwhile.
     #[must_use]
     pub fn came_within(&self, time: Duration) -> bool {
-        self.came.recv_timeout(time).is_ok()
+        let begun = Instant::now();
+        loop {
+            let left = time.saturating_sub(begun.elapsed());
+            if self.came.load(Ordering::SeqCst) || left.is_zero() {
+                return self.came.load(Ordering::SeqCst);
+            }
+            std::thread::sleep(left.min(POLL));
+        }
     }
 }
 
