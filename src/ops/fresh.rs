@@ -58,6 +58,16 @@ impl Broker {
         Err(Error::TooOld { key: key.clone(), state: state.to_owned() })
     }
 
+    /// The token that another process got since `before`, looked for without a lease; `None` where there is none, and
+    /// wherever the lease has to be asked.
+    pub(super) async fn of_another(&self, key: &Key, issuer: &Issuer, before: &Before) -> Option<Outcome> {
+        let record = self.store.get(key).await.ok().flatten()?;
+        let will_do = !record.in_flight
+            && issuer.check(key, &record).is_ok()
+            && satisfies(&record, Demand::New, self.clock.now(), Some(before));
+        will_do.then(|| outcome(key, record, Source::OtherProcess))
+    }
+
     /// A token that meets the demand.
     ///
     /// # Errors

@@ -49,6 +49,8 @@ pub(super) struct Run<'a> {
     /// One for each request that may be under way.
     slots: Arc<Semaphore>,
     lanes: Vec<Lane>,
+    /// Whether others are at the same keys: then a look without a lease is cheaper than a lease for nothing.
+    shared: bool,
     tally: Tally,
     watcher: &'a mut dyn Watcher,
     teller: Teller,
@@ -66,6 +68,7 @@ impl<'a> Run<'a> {
             ending: watch::Sender::new(false),
             slots: Arc::new(Semaphore::new(orders.jobs)),
             lanes: Vec::new(),
+            shared: false,
             tally: Tally::default(),
             watcher,
             teller: Teller::new(broker.hooks.clone()),
@@ -165,8 +168,11 @@ impl<'a> Run<'a> {
                     Next::Begin(at, turn) => {
                         let (broker, how, key) = (self.broker, self.how.clone(), key_of(&self.lanes[at], &turn.entry));
                         let before = Before { started: self.started, generation: Some(turn.entry.generation) };
-                        let issuer = &issuers[at];
+                        let (issuer, shared) = (&issuers[at], self.shared);
                         under_way.push(async move {
+                            if shared && let Some(outcome) = broker.of_another(&key, issuer, &before).await {
+                                return (at, turn, key, Ok(outcome));
+                            }
                             // A key that another process has is not waited for: there are others to do.
                             let demand = Demand::New;
                             let result =
@@ -266,6 +272,7 @@ impl<'a> Run<'a> {
             issuer.pace().give_back();
         }
         if matches!(result, Err(Error::Store(StoreError::Busy { .. }))) {
+            self.shared = true;
             if lane.busy(turn, Instant::now()).is_ok() {
                 return;
             }
@@ -279,6 +286,7 @@ impl<'a> Run<'a> {
             Ok(outcome) => {
                 let others = outcome.source != Source::Provider;
                 self.tally.by_others += usize::from(others);
+                self.shared |= others;
                 let fate = if others { Fate::Fresh } else { Fate::Refreshed };
                 self.report(key, fate, outcome.record.token.expires_at, None);
             }
