@@ -37,6 +37,9 @@ pub fn run(context: &Context, args: &ManArgs) -> anyhow::Result<ExitCode> {
         context.printer.essential(page(&command)?.1.trim_end())?;
         return Ok(ExitCode::SUCCESS);
     };
+    if dir.exists() && !dir.is_dir() {
+        return Err(Usage::new(format!("{} is no directory", dir.display())).into());
+    }
     if !dir.is_dir() {
         return Err(Usage::new(format!("there is no directory {}", dir.display()))
             .hint(format!("mkdir -p '{}'", dir.display()))

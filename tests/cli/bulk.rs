@@ -481,6 +481,23 @@ fn keeps_the_rate() {
 }
 
 #[test]
+fn keeps_the_rate_also_where_several_answers_come_at_once() {
+    let times: Arc<Mutex<Vec<Instant>>> = Arc::default();
+    let came = Arc::clone(&times);
+    let server = Server::with(move |_, nth| {
+        came.lock().unwrap_or_else(PoisonError::into_inner).push(Instant::now());
+        // The second and the third, asked for half a second apart, are answered in the same moment.
+        token().after(Duration::from_millis([0, 2000, 1500].get(nth).copied().unwrap_or_default()))
+    });
+    let (env, _) = many(&server.url(), 6);
+    env.tokman(&[&ALL[..], &["--rate", "2/s", "--jobs", "2"]].concat()).code(0);
+    let times = times.lock().unwrap_or_else(PoisonError::into_inner);
+    let gaps: Vec<Duration> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(gaps.len() == 5 && gaps.iter().all(|gap| *gap >= Duration::from_millis(150)), "{gaps:?}");
+    server.finish();
+}
+
+#[test]
 fn begins_nothing_after_its_time_and_the_next_run_takes_up_the_rest() {
     let server = Server::with(|_, _| token().after(Duration::from_millis(400))).exactly(30);
     let (env, _) = many(&server.url(), 30);

@@ -159,8 +159,10 @@ impl<'a> Run<'a> {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut under_way = FuturesUnordered::new();
-        // While the answers to some are stored, others are asked for; one after the other stays that.
-        let most = if self.orders.jobs > 1 { self.orders.jobs * 2 } else { 1 };
+        // While the answers to some are stored, others are asked for. One after the other stays that; and what waits for
+        // a slot would be sent when one is free, not when its turn comes by the rate.
+        let ahead = self.orders.jobs > 1 && self.orders.rate.is_none();
+        let most = if ahead { self.orders.jobs * 2 } else { self.orders.jobs };
         loop {
             let mut wait = None;
             while under_way.len() < most && wait.is_none() {
