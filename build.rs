@@ -1,0 +1,28 @@
+//! How a release for Linux is linked: most of what printing a stored token costs is the loading of the program.
+//!
+//! - The functions that printing a stored token calls lie side by side (`src/start.ld`): a page that the program touches
+//!   brings its neighbours into memory, and these are then the ones that it calls next.
+//! - glibc's builds take the unwinder into the program, as static ones do: one library less to open, map and search.
+//!
+//! Both are hints. A linker of one's own choice is left alone, since not every one knows such scripts.
+#![expect(clippy::disallowed_macros, clippy::disallowed_methods, reason = "how cargo is told")]
+
+use std::env;
+
+fn main() {
+    println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-changed=src/start.ld");
+    println!("cargo:rerun-if-env-changed=RUSTC_LINKER");
+    let is = |name: &str, value: &str| env::var(name).is_ok_and(|found| found == value);
+    let chosen = env::var_os("RUSTC_LINKER").is_some()
+        || env::var("CARGO_ENCODED_RUSTFLAGS").is_ok_and(|flags| flags.contains("link"));
+    if !is("PROFILE", "release") || !is("CARGO_CFG_TARGET_OS", "linux") || chosen {
+        return;
+    }
+    if let Ok(root) = env::var("CARGO_MANIFEST_DIR") {
+        println!("cargo:rustc-link-arg-bins=-Wl,-T,{root}/src/start.ld");
+    }
+    if is("CARGO_CFG_TARGET_ENV", "gnu") {
+        println!("cargo:rustc-link-lib=static:-bundle,+verbatim=libgcc_eh.a");
+    }
+}
