@@ -21,6 +21,10 @@ const BODY_LIMIT: usize = 1 << 20;
 /// The most header fields of an answer.
 const HEADER_LIMIT: usize = 100;
 
+/// How long a connection is kept for the next request. Servers close idle ones after five seconds at the least, and a
+/// request on a connection that is being closed is one whose answer may be lost.
+const IDLE: Duration = Duration::from_secs(4);
+
 /// A provider that asks for a longer pause means "not today".
 const LONGEST_PAUSE: Duration = Duration::from_secs(366 * 86_400);
 
@@ -157,13 +161,14 @@ impl Client {
 }
 
 fn build(mut tls: rustls::ClientConfig, is_loopback: bool) -> Result<reqwest::Client, NetError> {
-    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
     let mut builder = reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
         .user_agent(concat!("tokman/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
         .referer(false)
+        .pool_idle_timeout(IDLE)
         .http1_max_headers(HEADER_LIMIT);
     if is_loopback {
         // The name means this machine whatever a resolver says.
