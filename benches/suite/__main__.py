@@ -1,0 +1,73 @@
+"""benches/run [SECTION…]: all sections, or those that are named.
+
+  start      a stored token, beside cat and what else prints one       2 min
+  exchange   one refresh over TLS, beside curl and Square's SDK        2 min
+  bulk       20,000 keys, beside bare loops, curl and aiohttp          8 min
+  many       a store of 100,000 keys                                   1 min
+  postgres   one token among 200,000 rows, two machines at once        3 min
+  scale      what a refresh costs a database                           2 min
+  size       the binary and its crates                                 seconds
+
+The first run also builds, and installs what is missing and can be had: with apt-get where it is root, the rest below
+target/bench-tools. What is still missing is skipped by name.
+
+  BENCH_QUICK=1     a tenth of the counts, one round: tries the suite; the documents are copied to target/quick-*.md
+  BENCH_ROUNDS=N    rounds of what takes seconds (3)
+  BENCH_INSTALL=0   nothing is installed
+  BENCH_STATIC=PATH a static binary to measure as well; else one is built where rustup has the musl target
+  BENCH_MINIMAL=1   builds without default features, too, for its size
+"""
+
+import shutil
+import sys
+import traceback
+
+from . import bulk, exchange, machine, many, postgres, report, scale, size, start, tools
+from .places import WORK, Memory, private
+
+SECTIONS = {"start": start, "exchange": exchange, "bulk": bulk, "many": many, "postgres": postgres, "scale": scale, "size": size}
+# Without these nothing of a section can be measured.
+VITAL = {"hyperfine", "curl"}
+
+
+def measured(name, section):
+    """What a section found."""
+    found = report.Findings(name)
+    print(f"== {name}", flush=True)
+    missing = tools.provide(section.NEEDS)
+    for need in missing:
+        found.skip(f"{need} is not installed")
+    if VITAL.intersection(missing):
+        found.skip(name)
+    else:
+        try:
+            section.run(found)
+        except Exception:
+            traceback.print_exc()
+            found.bars = found.notes = found.tables = []
+            found.skip(f"{name}: it failed")
+    found.end()
+    return found
+
+
+def main(names):
+    unknown = [name for name in names if name not in SECTIONS]
+    if unknown:
+        asked = unknown == ["--help"]
+        print(__doc__, file=sys.stdout if asked else sys.stderr)
+        sys.exit(0 if asked else 2)
+    private(WORK)
+    others = machine.busy()
+    if others > 0.05:
+        print(f"note: others are at work on this machine ({others:.0%} of the cores): the figures are theirs, too")
+    try:
+        with Memory():
+            findings = [measured(name, SECTIONS[name]) for name in names or SECTIONS]
+            head = report.table(("", ""), list(machine.lines(others)))
+    finally:
+        shutil.rmtree(WORK, ignore_errors=True)
+    report.summary(findings)
+    report.write({"machine": head} | {found.name: found.text() for found in findings if found.found()})
+
+
+main(sys.argv[1:])

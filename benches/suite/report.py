@@ -1,0 +1,95 @@
+"""What a section found: printed as it is found, then put between its marks in the documentation."""
+
+import re
+import time
+
+from .bars import BARS
+from .places import QUICK, ROOT
+
+DOCUMENTS = [ROOT / "docs/performance.md", ROOT / "docs/scale.md"]
+
+
+class Findings:
+    """Of one section."""
+
+    def __init__(self, name):
+        self.name = name
+        self.bars, self.notes, self.tables, self.skipped = [], [], [], []
+        self.began = time.monotonic()
+
+    def figure(self, name, value):
+        """A figure that has a bar."""
+        bar = BARS[name]
+        row = (bar.what, bar.wanted(), bar.figure(value), bar.verdict(value))
+        self.bars.append(row)
+        self.say(f"{row[0]}: {row[2]}, {row[1]}: {row[3]}")
+
+    def note(self, what, figure):
+        """A figure that has none."""
+        self.notes.append((what, figure))
+        self.say(f"{what}: {figure}")
+
+    def programs(self, compared, to):
+        """What was compared, a row a program: its time, CPU, peak memory and system calls."""
+        rows = []
+        for program in compared.programs:
+            wall, cpu = compared.ratios(program.name, to)
+            peak, calls = program.peak(), program.calls()
+            rows.append((f"`{program.name}`" if program.name[0].islower() else program.name,
+                         f"{compared.wall(program.name) * 1000:.2f} ms", f"{wall:.2f}",
+                         f"{compared.cpu(program.name) * 1000:.2f} ms", f"{cpu:.2f}",
+                         f"{peak / 1e6:.1f} MB" if peak else "", f"{calls['total']:,}" if calls else ""))
+            self.say(": ".join([rows[-1][0], ", ".join(filter(None, rows[-1][1:]))]))
+        self.tables.append((("program", "wall clock", f"of `{to}`", "CPU", f"of `{to}`", "peak memory", "system calls"), rows))
+
+    def skip(self, what):
+        self.skipped.append(what)
+        print(f"skipped: {what}", flush=True)
+
+    def say(self, line):
+        print("figure: " + line.replace("\\|", "|"), flush=True)
+
+    def found(self):
+        return bool(self.bars or self.notes or self.tables)
+
+    def text(self):
+        parts = []
+        if self.bars:
+            parts.append(table(("measure", "bar", "figure", ""), self.bars))
+        parts += [table(head, rows) for head, rows in self.tables]
+        if self.notes:
+            parts.append(table(("", ""), self.notes))
+        parts += [f"Skipped: {what}." for what in self.skipped]
+        parts.append(f"Measured {time.strftime('%Y-%m-%d', time.gmtime())}, in {self.seconds:.0f} s.")
+        return "\n\n".join(parts)
+
+    def end(self):
+        self.seconds = time.monotonic() - self.began
+        print(f"{self.name}: {self.seconds:.0f} s", flush=True)
+
+
+def table(head, rows):
+    line = lambda cells: "| " + " | ".join(cells) + " |" if any(cells) else "|" + " |" * len(cells)
+    return "\n".join([line(head), "|" + "---|" * len(head), *map(line, rows)])
+
+
+def summary(findings):
+    """All figures with bars, as a table for the eye."""
+    rows = [(found.name, *row) for found in findings for row in found.bars]
+    widths = [max((len(row[at]) for row in rows), default=0) for at in range(5)]
+    for row in rows:
+        print("  ".join(cell.replace("\\|", "|").ljust(width) for cell, width in zip(row, widths)).rstrip())
+    missed = sum(row[4].startswith("missed") for row in rows)
+    print(f"{len(rows)} figures with bars, {missed} of them missed")
+
+
+def write(blocks):
+    """Puts each block between its marks; what has no new block stays. A trial's go to a copy."""
+    for document in DOCUMENTS:
+        text = document.read_text()
+        for name, block in blocks.items():
+            mark = re.compile(rf"(<!-- figures: {name} -->\n).*?(<!-- end -->)", re.S)
+            text = mark.sub(lambda match: f"{match[1]}\n{block}\n\n{match[2]}", text)
+        to = ROOT / f"target/quick-{document.name}" if QUICK else document
+        to.write_text(text)
+        print(f"written: {to.relative_to(ROOT)}", flush=True)
