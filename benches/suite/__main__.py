@@ -32,9 +32,8 @@ VITAL = {"hyperfine", "curl"}
 
 def measured(name, section):
     """What a section found."""
-    found = report.Findings(name)
-    print(f"== {name}", flush=True)
     missing = tools.provide(section.NEEDS)
+    found = report.Findings(name, machine.processor(), machine.busy())
     for need in missing:
         found.skip(f"{need} is not installed")
     if VITAL.intersection(missing):
@@ -57,13 +56,10 @@ def main(names):
         print(__doc__, file=sys.stdout if asked else sys.stderr)
         sys.exit(0 if asked else 2)
     private(WORK)
-    others = machine.busy()
-    if others > 0.05:
-        print(f"note: others are at work on this machine ({others:.0%} of the cores): the figures are theirs, too")
     try:
         with Memory():
             findings = [measured(name, SECTIONS[name]) for name in names or SECTIONS]
-            head = report.table(("", ""), list(machine.lines(others)))
+            head = report.table(("", ""), list(machine.lines()))
     finally:
         shutil.rmtree(WORK, ignore_errors=True)
     report.summary(findings)

@@ -12,19 +12,22 @@ from . import cluster, tools
 from .places import TOKMAN, WORK, Memory
 
 
-def lines(others):
-    """What is measured on, and what: rows of two cells. `others` is the share of the cores that was not ours."""
+def processor():
+    """Its name, and how many cores of it are ours."""
     cpu = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     model = re.search(r"model name\s*: (.*)", cpu)
     virtual = ", in a virtual machine" if re.search(r"^flags.*\bhypervisor\b", cpu, re.M) else ""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-    yield "processor", f"{model[1].strip() if model else platform.machine()}, {cores} cores, {memory:.0f} GB{virtual}"
+    return f"{model[1].strip() if model else platform.machine()}, {cores} cores{virtual}"
+
+
+def lines():
+    """What is measured on, and what: rows of two cells."""
+    yield "processor", processor()
+    yield "memory", f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 1e9:.0f} GB"
     # Its number only: the rest is the builder's.
     kernel = re.match(r"[\d.]+\d", platform.release())
     yield "system", f"{platform.system()} {kernel[0] if kernel else platform.release()}, {libc()}"
-    if others > 0.05:
-        yield "others at work", f"{others:.0%} of the cores before the first section: the figures are theirs, too"
     stores = f"{file_system(WORK)} on the disk" + (f", {file_system(Memory.path)} in memory" if Memory.path else "")
     yield "file systems of the stores", stores
     yield "tokman", f"{said(TOKMAN, '--version')}, built by {said('rustc', '--version', words=2)}"

@@ -6,16 +6,22 @@ import time
 from .bars import BARS
 from .places import QUICK, ROOT
 
+# What others may take of the cores and not be mentioned.
+OTHERS = 0.05
 DOCUMENTS = [ROOT / "docs/performance.md", ROOT / "docs/scale.md"]
 
 
 class Findings:
     """Of one section."""
 
-    def __init__(self, name):
-        self.name = name
+    def __init__(self, name, where, others):
+        """`others` is the share of the cores that was not ours when it began."""
+        self.name, self.where, self.others = name, where, others
         self.bars, self.notes, self.tables, self.skipped = [], [], [], []
         self.began = time.monotonic()
+        print(f"== {name}", flush=True)
+        if others > OTHERS:
+            print(f"note: others take {others:.0%} of the cores: the figures are theirs, too", flush=True)
 
     def figure(self, name, value):
         """A figure that has a bar."""
@@ -59,8 +65,10 @@ class Findings:
         parts += [table(head, rows) for head, rows in self.tables]
         if self.notes:
             parts.append(table(("", ""), self.notes))
-        parts += [f"Skipped: {what}." for what in self.skipped]
-        parts.append(f"Measured {time.strftime('%Y-%m-%d', time.gmtime())}, in {self.seconds:.0f} s.")
+        if self.skipped:
+            parts.append(f"Skipped: {'; '.join(self.skipped)}.")
+        others = f", while others took {self.others:.0%} of the cores" if self.others > OTHERS else ""
+        parts.append(f"Measured on {time.strftime('%Y-%m-%d', time.gmtime())}, {self.where}, in {self.seconds:.0f} s{others}.")
         return "\n\n".join(parts)
 
     def end(self):
