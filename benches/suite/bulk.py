@@ -19,7 +19,8 @@ def run(found):
     fewer = keys // 10
     rounds = []
     with Server(LATENCY) as http, Server(LATENCY, tls=True) as https:
-        for _ in range(ROUNDS):
+        for at in range(ROUNDS):
+            print(f"round {at + 1} of {ROUNDS}", flush=True)
             rounds.append(a_round(keys, fewer, {"http": http, "https": https}))
         calls = Program("", REFRESH_ALL, environment(store("few", 200, http.url), http.url)).calls()
     per_second = lambda name, of=keys: median(of / row[name].wall for row in rounds)

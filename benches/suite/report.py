@@ -45,8 +45,9 @@ class Findings:
                          f"{compared.wall(program.name) * 1000:.2f} ms", f"{wall:.2f}",
                          f"{compared.cpu(program.name) * 1000:.2f} ms", f"{cpu:.2f}",
                          f"{peak / 1e6:.1f} MB" if peak else "", f"{calls['total']:,}" if calls else ""))
-            self.say(": ".join([rows[-1][0], ", ".join(filter(None, rows[-1][1:]))]))
-        self.tables.append((("program", "wall clock", f"of `{to}`", "CPU", f"of `{to}`", "peak memory", "system calls"), rows))
+        head = ("program", "wall clock", f"of `{to}`", "CPU", f"of `{to}`", "peak memory", "system calls")
+        self.tables.append((head, rows))
+        show([head, *rows])
 
     def skip(self, what):
         self.skipped.append(what)
@@ -81,12 +82,18 @@ def table(head, rows):
     return "\n".join([line(head), "|" + "---|" * len(head), *map(line, rows)])
 
 
+def show(rows):
+    """Rows of cells, for the eye."""
+    rows = [[cell.replace("\\|", "|").replace("`", "") for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip(), flush=True)
+
+
 def summary(findings):
     """All figures with bars, as a table for the eye."""
     rows = [(found.name, *row) for found in findings for row in found.bars]
-    widths = [max((len(row[at]) for row in rows), default=0) for at in range(5)]
-    for row in rows:
-        print("  ".join(cell.replace("\\|", "|").ljust(width) for cell, width in zip(row, widths)).rstrip())
+    show(rows)
     missed = sum(row[4].startswith("missed") for row in rows)
     print(f"{len(rows)} figures with bars, {missed} of them missed")
 
