@@ -40,7 +40,8 @@ def provide(needs):
         if packages and os.geteuid() == 0 and shutil.which("apt-get"):
             environ = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
             run(["apt-get", "update", "-qq"], environ)
-            run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages], environ)
+            for package in packages:
+                run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", package], environ)
         if "ortie" in lacking:
             run(["cargo", "install", "ortie", "--locked", "--root", TOOLS])
         modules = [need for need in lacking if need in PYPI]
