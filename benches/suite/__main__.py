@@ -18,12 +18,14 @@ target/bench-tools. What is still missing is skipped by name.
   BENCH_MINIMAL=1   builds without default features, too, for its size
 """
 
+import fcntl
+import os
 import shutil
 import sys
 import traceback
 
 from . import bulk, exchange, machine, many, postgres, report, scale, size, start, tools
-from .places import WORK, Memory, private
+from .places import LOCK, WORK, Memory, private
 
 SECTIONS = {"start": start, "exchange": exchange, "bulk": bulk, "many": many, "postgres": postgres, "scale": scale, "size": size}
 # Without these nothing of a section can be measured.
@@ -55,15 +57,36 @@ def main(names):
         asked = unknown == ["--help"]
         print(__doc__, file=sys.stdout if asked else sys.stderr)
         sys.exit(0 if asked else 2)
+    # Two runs at once would measure each other.
+    alone = open(LOCK, "a")
+    try:
+        fcntl.flock(alone, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        sys.exit("another run of the benches is under way")
+    if WORK.exists():
+        # Of a run that was killed.
+        clear()
     private(WORK)
+    report.begin()
     try:
         with Memory():
-            findings = [measured(name, SECTIONS[name]) for name in names or SECTIONS]
-            head = report.table(("", ""), list(machine.lines()))
+            findings = []
+            for name in names or SECTIONS:
+                found = measured(name, SECTIONS[name])
+                findings.append(found)
+                # At once: a run that is broken off has not been for nothing.
+                if found.found():
+                    report.write({"machine": report.table(("", ""), list(machine.lines())), name: found.text()})
+        report.summary(findings)
     finally:
-        shutil.rmtree(WORK, ignore_errors=True)
-    report.summary(findings)
-    report.write({"machine": head} | {found.name: found.text() for found in findings if found.found()})
+        clear()
+
+
+def clear():
+    files = sum(len(names) for _, _, names in os.walk(WORK))
+    shutil.rmtree(WORK, ignore_errors=True)
+    if files > 5_000:
+        os.utime(LOCK)
 
 
 main(sys.argv[1:])

@@ -5,7 +5,7 @@ import shutil
 
 from . import tools
 from .measure import Program, Run, median
-from .places import COMPARED, PEER, ROUNDS, TOKMAN, WORK, Memory, count
+from .places import COMPARED, PEER, ROUNDS, TOKMAN, WORK, Memory, count, settle
 from .server import Server
 from .stores import curl, environment, files, store
 
@@ -18,10 +18,11 @@ def run(found):
     keys = count(20_000)
     fewer = keys // 10
     rounds = []
+    settle()
     with Server(LATENCY) as http, Server(LATENCY, tls=True) as https:
         for at in range(ROUNDS):
             print(f"round {at + 1} of {ROUNDS}", flush=True)
-            rounds.append(a_round(keys, fewer, {"http": http, "https": https}))
+            rounds.append(a_round(at, keys, fewer, {"http": http, "https": https}))
         calls = Program("", REFRESH_ALL, environment(store("few", 200, http.url), http.url)).calls()
     per_second = lambda name, of=keys: median(of / row[name].wall for row in rounds)
     shares(found, rounds, keys, fewer)
@@ -34,39 +35,42 @@ def run(found):
             of = fewer if name[0] == "xargs" else keys
             figure = f"{per_second(name, of):,.0f} tokens/s, {median(row[name].cpu / of * 1000 for row in rounds):.2f} ms of CPU each"
             peak = f", {median(row[name].peak for row in rounds) / 1e6:.1f} MB" if run.peak else ""
-            found.note(NAMES[name[0]].format(keys=f"{keys:,}") + ", " + ", ".join(name[1:]), figure + peak)
+            found.note(NAMES[name[0]].format(keys=f"{keys:,}", fewer=f"{fewer:,}") + ", " + ", ".join(name[1:]), figure + peak)
     if calls:
         found.note("system calls per token, 200 of them", f"{calls['total'] / 200:.0f}")
 
 
 NAMES = {
     "tokman": "`refresh --all --jobs 64`, {keys} keys",
-    "xargs": "`xargs -P64 curl`",
+    "xargs": "`xargs -P64 curl`, {fewer} of them",
     "aiohttp": "64 workers of asyncio and aiohttp, without fsync",
 }
 
 
-def a_round(keys, fewer, servers):
-    """Everything once, by name: strings are what others are a share of, tuples are what is compared."""
+def a_round(at, keys, fewer, servers):
+    """Everything once, by name: strings are what others are a share of, tuples are what is compared. Every run has a
+    directory of its own, and none is removed before the end: ext4 passes over inodes that were deleted of late, and
+    would have more to do for whoever comes after a removal."""
     http = servers["http"]
     row = {"posts": Run([PEER, "post", http.url, "64", str(keys)])}
     # It replaces as many records as the run does: a file system that has to free the old one has more to do.
-    row["writes"] = Run([PEER, "write", files(store("write", keys, http.url)), str(keys)])
-    shutil.rmtree(WORK / "write")
-    row["empty"] = Run([PEER, "write", WORK / "write", str(keys // 4)])
+    row["writes"] = Run([PEER, "write", files(store(f"write{at}", keys, http.url)), str(keys)])
+    row["empty"] = Run([PEER, "write", WORK / f"empty{at}", str(keys // 4)])
     http.seen()
     for scheme, server in servers.items():
         for place, under in [("disk", WORK), ("memory", Memory.path)]:
             if under:
-                config = store("bulk", keys, server.url, under=under)
+                config = store(f"{scheme}{at}", keys, server.url, under=under)
                 row["tokman", scheme, place] = Run(REFRESH_ALL, environment(config, server.url, server.authority), peak=True)
                 if (scheme, place) == ("http", "disk"):
                     row["seen"] = server.seen()
+                if place == "memory":
+                    shutil.rmtree(config)
         row["xargs", scheme] = xargs(server, fewer)
         if tools.python("aiohttp"):
-            argv = [tools.PYTHON, COMPARED / "refresh.py", files(WORK / "bulk"), server.url]
+            argv = [tools.PYTHON, COMPARED / "refresh.py", files(WORK / f"{scheme}{at}"), server.url]
             row["aiohttp", scheme] = Run([*argv, *([server.authority] if server.authority else [])])
-    row["small"] = Run(REFRESH_ALL, environment(store("small", fewer, http.url), http.url), peak=True)
+    row["small"] = Run(REFRESH_ALL, environment(store(f"small{at}", fewer, http.url), http.url), peak=True)
     return row
 
 

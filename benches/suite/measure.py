@@ -58,8 +58,9 @@ class Program:
         return result["median"], result["user"] + result["system"]
 
     def peak(self):
-        """Bytes; nothing where there is no GNU time."""
-        return Run(self.argv, self.env, peak=True).peak
+        """Bytes, the median of a few runs: what a system maps beforehand differs. Nothing where there is no GNU time."""
+        peaks = [Run(self.argv, self.env, peak=True).peak for _ in range(5)]
+        return None if None in peaks else median(peaks)
 
     def calls(self):
         """System calls by name and in `total`, threads and children included; nothing where there is no strace."""

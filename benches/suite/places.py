@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -31,6 +32,20 @@ def count(whole):
 def private(path):
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     return path
+
+
+# Held by a run, and touched when one has removed its files.
+LOCK = ROOT / "target/bench.lock"
+# How long ext4 passes over an inode that was deleted, at most: whoever makes many files meanwhile waits for it.
+SETTLING = 300
+
+
+def settle():
+    """Waits for what an earlier run's removal costs the file system; a trial does not."""
+    left = LOCK.stat().st_mtime + SETTLING - time.time()
+    if left > 0 and not QUICK:
+        print(f"waiting {left:.0f} s: the files of an earlier run were removed just now", flush=True)
+        time.sleep(left)
 
 
 class Memory:

@@ -98,13 +98,24 @@ def summary(findings):
     print(f"{len(rows)} figures with bars, {missed} of them missed")
 
 
+def begin():
+    """A trial writes into copies."""
+    if QUICK:
+        for document in DOCUMENTS:
+            place(document).write_text(document.read_text())
+
+
+def place(document):
+    return ROOT / f"target/quick-{document.name}" if QUICK else document
+
+
 def write(blocks):
-    """Puts each block between its marks; what has no new block stays. A trial's go to a copy."""
-    for document in DOCUMENTS:
-        text = document.read_text()
+    """Puts each block between its marks; what has no new block stays."""
+    for document in map(place, DOCUMENTS):
+        before = text = document.read_text()
         for name, block in blocks.items():
             mark = re.compile(rf"(<!-- figures: {name} -->\n).*?(<!-- end -->)", re.S)
             text = mark.sub(lambda match: f"{match[1]}\n{block}\n\n{match[2]}", text)
-        to = ROOT / f"target/quick-{document.name}" if QUICK else document
-        to.write_text(text)
-        print(f"written: {to.relative_to(ROOT)}", flush=True)
+        if text != before:
+            document.write_text(text)
+            print(f"written: {document.relative_to(ROOT)}", flush=True)
