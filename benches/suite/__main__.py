@@ -1,15 +1,16 @@
 """benches/run [SECTION…]: all sections, or those that are named.
 
-  start      a stored token, beside cat and what else prints one       2 min
-  exchange   one refresh over TLS, beside curl and Square's SDK        2 min
+  start      a stored token, beside cat and what else prints one       1 min
+  exchange   one refresh over TLS, beside curl and Square's SDK        1 min
   bulk       20,000 keys, beside bare loops, curl and aiohttp          8 min
   many       a store of 100,000 keys                                   1 min
-  postgres   one token among 200,000 rows, two machines at once        3 min
+  postgres   one token among 200,000 rows, two machines at once        2 min
   scale      what a refresh costs a database                           2 min
   size       the binary and its crates                                 seconds
 
-The first run also builds, and installs what is missing and can be had: with apt-get where it is root, the rest below
-target/bench-tools. What is still missing is skipped by name.
+The times are those of two idle cores. The first run also builds, and installs what is missing and can be had: with
+apt-get where it is root, the rest below target/bench-tools (ortie is compiled: some minutes). What is still missing is
+skipped by name. `bulk` waits until the file system has got over the files that an earlier run removed: 5 min at most.
 
   BENCH_QUICK=1     a tenth of the counts, one round: tries the suite; the documents are copied to target/quick-*.md
   BENCH_ROUNDS=N    rounds of what takes seconds (3)
