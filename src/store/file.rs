@@ -426,7 +426,8 @@ impl Lease for FileLease {
         let (pending, durable) = (self.pending.clone(), mark.is_some());
         self.is_clear = false;
         let reserve = move || Ok(fsutil::overwrite_private(&pending, &text, durable)?);
-        self.reserved = Some(self.store.on_disk(reserve).await?);
+        // What need not be durable does not wait for the disk, and is done sooner than handed to a thread.
+        self.reserved = Some(if durable { self.store.on_disk(reserve).await? } else { reserve()? });
         Ok(Reservation(()))
     }
 
