@@ -95,6 +95,11 @@ impl FileStore {
         Ok(names.map(|names| Arc::clone(names)))
     }
 
+    /// Whether the directory of a provider was looked at for many leases.
+    fn has_entered(&self, provider: &ProviderName) -> bool {
+        self.many.get().is_some_and(|many| many.lock().is_ok_and(|entered| entered.contains_key(provider)))
+    }
+
     fn dir(&self, provider: &ProviderName) -> PathBuf {
         self.root.join(provider.as_str())
     }
@@ -123,17 +128,25 @@ impl FileStore {
         let Some((bytes, path, written)) = self.load(key)? else {
             return Ok(None);
         };
+        if !self.has_entered(&key.provider) {
+            fsutil::check_private_dir(&self.dir(&key.provider))?;
+        }
         Record::parse(&bytes, key, &path, written, &self.sealer).map(Some)
     }
 
-    fn glance(&self, key: &Key) -> Result<Option<Summary>, StoreError> {
+    /// The summary of a record whose directory is known to be private, or is looked at.
+    fn glance(&self, key: &Key, is_private: bool) -> Result<Option<Summary>, StoreError> {
         let Some((bytes, path, written)) = self.load(key)? else {
             return Ok(None);
         };
+        if !is_private {
+            fsutil::check_private_dir(&self.dir(&key.provider))?;
+        }
         Record::glance(&bytes, key, &path, written).map(Some)
     }
 
-    /// The bytes of a record, its path, and when it was written.
+    /// The bytes of a record, its path, and when it was written. Whether its directory is private is for the caller to
+    /// look at.
     #[expect(clippy::type_complexity, reason = "three values of one file")]
     fn load(&self, key: &Key) -> Result<Option<(Zeroizing<Vec<u8>>, PathBuf, Option<Timestamp>)>, StoreError> {
         let path = self.path(key);
@@ -145,7 +158,6 @@ impl FileStore {
                 Err(_) => Ok(None),
             };
         };
-        fsutil::check_private_dir(&self.dir(&key.provider))?;
         if meta.len() > RECORD_LIMIT {
             return Err(FsError::TooLarge { path, limit: RECORD_LIMIT }.into());
         }
@@ -175,7 +187,8 @@ impl TokenStore for FileStore {
         }
         providers.sort_unstable_by(|a: &ProviderName, b| b.cmp(a));
         let (profiles, in_doubt) = (Vec::new().into_iter(), Vec::new());
-        Ok(Box::new(FileListing { store: self.clone(), providers, provider: None, profiles, in_doubt }))
+        let store = self.clone();
+        Ok(Box::new(FileListing { store, providers, provider: None, profiles, in_doubt, is_private: false }))
     }
 
     async fn get(&self, key: &Key) -> Result<Option<Record>, StoreError> {
@@ -272,6 +285,8 @@ struct FileListing {
     profiles: std::vec::IntoIter<Box<str>>,
     /// Those of the present provider that are in doubt, in order.
     in_doubt: Vec<Box<str>>,
+    /// Whether the directory of the present provider was looked at, and found private.
+    is_private: bool,
 }
 
 impl FileListing {
@@ -290,6 +305,7 @@ impl FileListing {
         profiles.dedup();
         in_doubt.sort_unstable();
         (self.provider, self.profiles, self.in_doubt) = (Some(provider), profiles.into_iter(), in_doubt);
+        self.is_private = false;
         Ok(())
     }
 }
@@ -306,7 +322,8 @@ impl Listing for FileListing {
             let Some((provider, profile)) = self.provider.clone().zip(name.parse().ok()) else { continue };
             let key = Key { provider, profile };
             // One that is gone was removed since its name was read.
-            if let Some(summary) = self.store.glance(&key).transpose() {
+            if let Some(summary) = self.store.glance(&key, self.is_private).transpose() {
+                self.is_private |= summary.is_ok();
                 let in_doubt = self.in_doubt.binary_search(&name).is_ok();
                 return Ok(Some(Listed { key, summary, in_doubt }));
             }
