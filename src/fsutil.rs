@@ -7,7 +7,7 @@ mod unix;
 #[cfg(windows)]
 mod windows;
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -147,6 +147,14 @@ pub fn read_any(path: &Path, limit: u64) -> Result<Option<(Vec<u8>, u32)>, FsErr
 /// # Errors
 /// Not a regular file (symbolic links are not followed), not ours, or open to others beyond `wanted`.
 pub fn open_private(path: &Path, options: &OpenOptions, wanted: u32) -> Result<Option<File>, FsError> {
+    Ok(open_seen(path, options, wanted)?.map(|(file, _)| file))
+}
+
+/// The same with what was seen of the file when it was checked.
+///
+/// # Errors
+/// As for [`open_private`].
+pub fn open_seen(path: &Path, options: &OpenOptions, wanted: u32) -> Result<Option<(File, Metadata)>, FsError> {
     let file = match platform::open_as_it_is(&mut options.clone(), wanted).open(path) {
         Ok(file) => file,
         Err(error) if is_absent(&error) => return Ok(None),
@@ -162,7 +170,7 @@ pub fn open_private(path: &Path, options: &OpenOptions, wanted: u32) -> Result<O
         return Err(FsError::NotAFile { path: path.to_owned(), what: platform::kind(&meta) });
     }
     platform::check_access(path, &meta, 0o077 & !wanted, wanted)?;
-    Ok(Some(file))
+    Ok(Some((file, meta)))
 }
 
 /// Makes a directory and its missing parents, each 0700 whatever the umask; checks that the last one is ours and that
@@ -171,15 +179,15 @@ pub fn open_private(path: &Path, options: &OpenOptions, wanted: u32) -> Result<O
 /// # Errors
 /// What the system refused, or what is wrong with a directory that is there.
 pub fn make_private_dir(path: &Path) -> Result<(), FsError> {
-    if let Err(error) = fs::metadata(path) {
-        if !is_absent(&error) {
-            return Err(FsError::io("look at", path)(error));
-        }
-        if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            make_ancestors(parent)?;
-        }
-        make_one_dir(path)?;
+    match fs::metadata(path) {
+        Ok(meta) => return check_dir(path, &meta),
+        Err(error) if is_absent(&error) => {}
+        Err(error) => return Err(FsError::io("look at", path)(error)),
     }
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        make_ancestors(parent)?;
+    }
+    make_one_dir(path)?;
     check_private_dir(path)
 }
 
@@ -189,6 +197,10 @@ pub fn make_private_dir(path: &Path) -> Result<(), FsError> {
 /// What is wrong with it, also where it is absent.
 pub fn check_private_dir(path: &Path) -> Result<(), FsError> {
     let meta = fs::metadata(path).map_err(FsError::io("look at", path))?;
+    check_dir(path, &meta)
+}
+
+fn check_dir(path: &Path, meta: &Metadata) -> Result<(), FsError> {
     if !meta.is_dir() {
         return Err(FsError::Io {
             action: "use",
@@ -196,7 +208,7 @@ pub fn check_private_dir(path: &Path) -> Result<(), FsError> {
             source: io::ErrorKind::NotADirectory.into(),
         });
     }
-    platform::check_access(path, &meta, 0o022, 0o700)
+    platform::check_access(path, meta, 0o022, 0o700)
 }
 
 fn make_ancestors(path: &Path) -> Result<(), FsError> {
@@ -217,7 +229,7 @@ fn make_one_dir(path: &Path) -> Result<(), FsError> {
         Err(error) => return Err(FsError::io("make the directory", path)(error)),
     }
     match path.parent() {
-        Some(parent) => sync_dir(parent),
+        Some(parent) => sync_names(parent),
         None => Ok(()),
     }
 }
@@ -243,13 +255,12 @@ pub fn create_private(path: &Path, bytes: &[u8], durable: bool) -> Result<File, 
     Ok(file)
 }
 
-/// Gives an open private file the bits of its owner that a umask took when it was made.
+/// Gives an open private file the bits of its owner that a umask took when it was made, as was `seen` of it.
 ///
 /// # Errors
 /// What the system refused.
-pub fn restore_owner_bits(file: &File, path: &Path) -> Result<(), FsError> {
-    let meta = file.metadata().map_err(FsError::io("look at", path))?;
-    if platform::mode(&meta) & 0o600 == 0o600 {
+pub fn restore_owner_bits(file: &File, seen: &Metadata, path: &Path) -> Result<(), FsError> {
+    if platform::mode(seen) & 0o600 == 0o600 {
         return Ok(());
     }
     platform::set_mode_of(file, 0o600).map_err(FsError::io("set the mode of", path))
@@ -287,8 +298,16 @@ pub fn shorten(path: &Path, length: u64) -> Result<(), FsError> {
 /// # Errors
 /// What the system refused.
 pub fn publish(from: &Path, to: &Path) -> Result<(), FsError> {
-    fs::rename(from, to).map_err(FsError::io("replace", to))?;
+    rename(from, to)?;
     sync_parent(to)
+}
+
+/// Moves a finished file to its name. That is on the disk once [`sync_names`] was called for its directory.
+///
+/// # Errors
+/// What the system refused.
+pub fn rename(from: &Path, to: &Path) -> Result<(), FsError> {
+    fs::rename(from, to).map_err(FsError::io("replace", to))
 }
 
 /// Removes a file, on the disk on return where `durable`; `false` where there was none.
@@ -310,6 +329,11 @@ pub fn remove(path: &Path, durable: bool) -> Result<bool, FsError> {
 /// # Errors
 /// What the system refused, or what is wrong with the file that is there.
 pub fn overwrite_private(path: &Path, bytes: &[u8], durable: bool) -> Result<File, FsError> {
+    // Mostly there is none: then one look is enough.
+    match create_private(path, bytes, durable) {
+        Err(FsError::Io { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {}
+        made => return made,
+    }
     let Some(mut file) = open_private(path, OpenOptions::new().read(true).write(true), 0o600)? else {
         return create_private(path, bytes, durable);
     };
@@ -363,10 +387,14 @@ pub fn set_aside(path: &Path, name: &str) -> Result<PathBuf, FsError> {
 
 /// Puts the names in the file's directory on the disk.
 fn sync_parent(path: &Path) -> Result<(), FsError> {
-    sync_dir(path.parent().unwrap_or(Path::new(".")))
+    sync_names(path.parent().unwrap_or(Path::new(".")))
 }
 
-fn sync_dir(path: &Path) -> Result<(), FsError> {
+/// Puts the names in a directory on the disk.
+///
+/// # Errors
+/// What the system refused.
+pub fn sync_names(path: &Path) -> Result<(), FsError> {
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     platform::sync_dir(path).map_err(FsError::io("sync", path))
 }

@@ -127,13 +127,16 @@ pub fn give_up_core_dumps() {
 #[cfg(not(unix))]
 pub const fn give_up_core_dumps() {}
 
-/// Whether this process ignores a signal, as what `nohup` starts does; `false` where the system does not tell.
-#[must_use]
-pub fn ignores(signal: i32) -> bool {
+/// Those of these signals that this process does not ignore, as what `nohup` starts does with one; all of them where the
+/// system does not tell.
+pub fn heeded(signals: &[i32]) -> impl Iterator<Item = i32> {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
-    u32::try_from(signal - 1).ok().and_then(|bit| mask.checked_shr(bit)).is_some_and(|mask| mask & 1 == 1)
+    let ignores = move |signal: i32| {
+        u32::try_from(signal - 1).ok().and_then(|bit| mask.checked_shr(bit)).is_some_and(|mask| mask & 1 == 1)
+    };
+    signals.iter().copied().filter(move |signal| !ignores(*signal))
 }
 
 /// Becomes another program, as `env` would find it, with one more variable and without our secrets. Its core dumps are

@@ -3,7 +3,7 @@
 
 pub mod days;
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -154,14 +154,14 @@ impl History {
         if let Some(dir) = self.path.parent() {
             fsutil::make_private_dir(dir)?;
         }
-        let mut file = self.open(OpenOptions::new().append(true).create(true))?;
+        let (mut file, seen) = self.open(OpenOptions::new().append(true).create(true))?;
         // One call, so that lines of several processes do not mix.
         file.write_all(line.as_bytes()).map_err(FsError::io("write", &self.path))?;
-        if file.metadata().is_ok_and(|meta| meta.len() > LIMIT) { self.rotate() } else { Ok(()) }
+        if seen.len() + line.len() as u64 > LIMIT { self.rotate() } else { Ok(()) }
     }
 
-    fn open(&self, options: &OpenOptions) -> Result<File, FsError> {
-        fsutil::open_private(&self.path, options, 0o600)?
+    fn open(&self, options: &OpenOptions) -> Result<(File, Metadata), FsError> {
+        fsutil::open_seen(&self.path, options, 0o600)?
             .ok_or_else(|| FsError::io("open", &self.path)(std::io::ErrorKind::NotFound.into()))
     }
 
@@ -221,7 +221,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let history = History::new(dir.path());
         history.append(&event(1));
-        history.open(OpenOptions::new().append(true)).unwrap().write_all(b"torn\n").unwrap();
+        history.open(OpenOptions::new().append(true)).unwrap().0.write_all(b"torn\n").unwrap();
         history.append(&event(2));
         assert_eq!(all(&history), [1, 2]);
     }
@@ -232,7 +232,7 @@ mod tests {
         let history = History::new(dir.path());
         history.append(&event(1));
         let padding = vec![b'\n'; usize::try_from(LIMIT).unwrap()];
-        history.open(OpenOptions::new().append(true)).unwrap().write_all(&padding).unwrap();
+        history.open(OpenOptions::new().append(true)).unwrap().0.write_all(&padding).unwrap();
         history.append(&event(2));
         assert!(!history.path.exists());
         history.append(&event(3));
@@ -245,7 +245,7 @@ mod tests {
         let history = History::new(dir.path());
         let padding = vec![b'\n'; usize::try_from(LIMIT).unwrap() - 2000];
         history.append(&event(0));
-        history.open(OpenOptions::new().append(true)).unwrap().write_all(&padding).unwrap();
+        history.open(OpenOptions::new().append(true)).unwrap().0.write_all(&padding).unwrap();
         std::thread::scope(|scope| {
             for writer in 0..8 {
                 let history = &history;

@@ -37,7 +37,7 @@ fn handlers() -> io::Result<&'static Handlers> {
     let handlers =
         Handlers { open: Arc::new(AtomicBool::new(true)), held: Arc::new(AtomicUsize::new(0)), holds: Mutex::new(0) };
     // One that is ignored (nohup) stays so, here and for the command that `exec` becomes: it ends nothing.
-    for &signal in ENDING.iter().filter(|signal| !process::ignores(**signal)) {
+    for signal in process::heeded(ENDING) {
         flag::register_conditional_default(signal, Arc::clone(&handlers.open))?;
         flag::register_usize(signal, Arc::clone(&handlers.held), usize::try_from(signal).unwrap_or_default())?;
     }
@@ -60,8 +60,8 @@ impl Interrupt {
     /// Where the system takes no handlers.
     pub fn listen() -> io::Result<Self> {
         let came = Arc::default();
-        if !process::ignores(consts::SIGINT) {
-            flag::register(consts::SIGINT, Arc::clone(&came))?;
+        for signal in process::heeded(&[consts::SIGINT]) {
+            flag::register(signal, Arc::clone(&came))?;
         }
         Ok(Self { came })
     }

@@ -4,11 +4,11 @@
 //! The lock file is never unlinked: a second process would lock another inode. The name of the in-flight file is
 //! fixed, not random: a later run finds it without reading the directory, and only the lease's holder makes it.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 
 use crate::fsutil::{self, FsError};
 use crate::model::{Key, ProviderName};
+use crate::store::names::Names;
 use crate::store::{
     Failure, InFlight, Lease, Listed, Listing, Record, Reservation, Sealer, StoreError, Summary, TokenStore,
 };
@@ -39,9 +40,13 @@ const POLL: (Duration, Duration) = (Duration::from_millis(2), Duration::from_mil
 pub struct FileStore {
     root: PathBuf,
     sealer: Arc<Sealer>,
-    /// Whether many leases are held at once, and none is to wait for the disk of another.
-    many: Arc<AtomicBool>,
+    /// Set where many leases are held at once, and none is to wait for the disk of another: the directories that were
+    /// looked at.
+    many: Arc<OnceLock<Mutex<Directories>>>,
 }
+
+/// Directories in which leases are held.
+type Directories = BTreeMap<ProviderName, Arc<Names>>;
 
 /// The content of an in-flight file, padded with blanks to the size that is reserved.
 #[derive(Debug, Serialize, Deserialize)]
@@ -63,7 +68,7 @@ impl FileStore {
         &self,
         work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        if !self.many.load(Ordering::Relaxed) {
+        if self.many.get().is_none() {
             return work();
         }
         match tokio::task::spawn_blocking(work).await {
@@ -73,6 +78,26 @@ impl FileStore {
                 Err(error) => Err(FsError::io("write below", &self.root)(io::Error::other(error)).into()),
             },
         }
+    }
+
+    /// Makes the directory of a provider, or looks whether that which is there will do: of many leases, for the first.
+    fn enter(&self, provider: &ProviderName) -> Result<Option<Arc<Names>>, StoreError> {
+        let mut entered = self.many.get().map(|many| many.lock().unwrap_or_else(PoisonError::into_inner));
+        if let Some(names) = entered.as_ref().and_then(|entered| entered.get(provider)) {
+            return Ok(Some(Arc::clone(names)));
+        }
+        let dir = self.dir(provider);
+        fsutil::make_private_dir(&self.root)?;
+        fsutil::make_private_dir(&dir)?;
+        refuse_network_file_system(&dir)?;
+        let names =
+            entered.as_mut().map(|entered| entered.entry(provider.clone()).or_insert_with(|| Names::new(dir).into()));
+        Ok(names.map(|names| Arc::clone(names)))
+    }
+
+    /// Whether the directory of a provider was looked at for many leases.
+    fn has_entered(&self, provider: &ProviderName) -> bool {
+        self.many.get().is_some_and(|many| many.lock().is_ok_and(|entered| entered.contains_key(provider)))
     }
 
     fn dir(&self, provider: &ProviderName) -> PathBuf {
@@ -103,32 +128,36 @@ impl FileStore {
         let Some((bytes, path, written)) = self.load(key)? else {
             return Ok(None);
         };
-        let mut record = Record::parse(&bytes, key, &path, written, &self.sealer)?;
-        record.in_flight = std::fs::symlink_metadata(self.pending(key)).is_ok();
-        Ok(Some(record))
+        if !self.has_entered(&key.provider) {
+            fsutil::check_private_dir(&self.dir(&key.provider))?;
+        }
+        Record::parse(&bytes, key, &path, written, &self.sealer).map(Some)
     }
 
-    fn glance(&self, key: &Key) -> Result<Option<Summary>, StoreError> {
+    /// The summary of a record whose directory is known to be private, or is looked at.
+    fn glance(&self, key: &Key, is_private: bool) -> Result<Option<Summary>, StoreError> {
         let Some((bytes, path, written)) = self.load(key)? else {
             return Ok(None);
         };
+        if !is_private {
+            fsutil::check_private_dir(&self.dir(&key.provider))?;
+        }
         Record::glance(&bytes, key, &path, written).map(Some)
     }
 
-    /// The bytes of a record, its path, and when it was written.
+    /// The bytes of a record, its path, and when it was written. Whether its directory is private is for the caller to
+    /// look at.
     #[expect(clippy::type_complexity, reason = "three values of one file")]
     fn load(&self, key: &Key) -> Result<Option<(Zeroizing<Vec<u8>>, PathBuf, Option<Timestamp>)>, StoreError> {
         let path = self.path(key);
         let options = OpenOptions::new().read(true).clone();
-        let Some(file) = fsutil::open_private(&path, &options, 0o600)? else {
+        let Some((file, meta)) = fsutil::open_seen(&path, &options, 0o600)? else {
             let aside = path.with_file_name(Self::aside(key));
             return match std::fs::symlink_metadata(&aside) {
                 Ok(_) => Err(StoreError::SetAside { path: aside, why: "in an earlier run".to_owned() }),
                 Err(_) => Ok(None),
             };
         };
-        fsutil::check_private_dir(&self.dir(&key.provider))?;
-        let meta = file.metadata().map_err(FsError::io("read", &path))?;
         if meta.len() > RECORD_LIMIT {
             return Err(FsError::TooLarge { path, limit: RECORD_LIMIT }.into());
         }
@@ -147,7 +176,7 @@ impl TokenStore for FileStore {
     }
 
     fn expect_many(&self) {
-        self.many.store(true, Ordering::Relaxed);
+        self.many.get_or_init(Mutex::default);
     }
 
     async fn list(&self, provider: Option<&ProviderName>) -> Result<Box<dyn Listing>, StoreError> {
@@ -158,18 +187,21 @@ impl TokenStore for FileStore {
         }
         providers.sort_unstable_by(|a: &ProviderName, b| b.cmp(a));
         let (profiles, in_doubt) = (Vec::new().into_iter(), Vec::new());
-        Ok(Box::new(FileListing { store: self.clone(), providers, provider: None, profiles, in_doubt }))
+        let store = self.clone();
+        Ok(Box::new(FileListing { store, providers, provider: None, profiles, in_doubt, is_private: false }))
     }
 
     async fn get(&self, key: &Key) -> Result<Option<Record>, StoreError> {
-        self.read(key)
+        let mut record = self.read(key)?;
+        if let Some(record) = &mut record {
+            record.in_flight = std::fs::symlink_metadata(self.pending(key)).is_ok();
+        }
+        Ok(record)
     }
 
     async fn lease(&self, key: &Key, wait: Duration) -> Result<Box<dyn Lease>, StoreError> {
+        let names = self.enter(&key.provider)?;
         let dir = self.dir(&key.provider);
-        fsutil::make_private_dir(&self.root)?;
-        fsutil::make_private_dir(&dir)?;
-        refuse_network_file_system(&dir)?;
         let path = dir.join(format!(".{}.lock", key.profile));
         let started = tokio::time::Instant::now();
         let mut pause = POLL.0;
@@ -178,10 +210,12 @@ impl TokenStore for FileStore {
                 Some(lock) => {
                     return Ok(Box::new(FileLease {
                         store: self.clone(),
+                        names,
                         key: key.clone(),
                         lock,
                         lock_path: path,
                         pending: self.pending(key),
+                        is_clear: false,
                         reserved: None,
                     }));
                 }
@@ -199,9 +233,9 @@ impl TokenStore for FileStore {
 fn try_lock(path: &Path, dir: &Path) -> Result<Option<File>, StoreError> {
     let mut options = OpenOptions::new();
     let options = fsutil::keep_name(options.read(true).write(true).create(true));
-    let file = fsutil::open_private(path, options, 0o600)?
+    let (file, locked) = fsutil::open_seen(path, options, 0o600)?
         .ok_or_else(|| FsError::io("open", path)(io::ErrorKind::NotFound.into()))?;
-    fsutil::restore_owner_bits(&file, path)?;
+    fsutil::restore_owner_bits(&file, &locked, path)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Ok(None),
@@ -212,7 +246,6 @@ fn try_lock(path: &Path, dir: &Path) -> Result<Option<File>, StoreError> {
         Err(TryLockError::Error(error)) => return Err(FsError::io("lock", path)(error).into()),
     }
     // Somebody may have put another file in its place meanwhile: then this lock is nobody's.
-    let locked = file.metadata().map_err(FsError::io("look at", path))?;
     let named = std::fs::symlink_metadata(path).map_err(FsError::io("look at", path))?;
     Ok(fsutil::is_same(&locked, &named).then_some(file))
 }
@@ -252,6 +285,8 @@ struct FileListing {
     profiles: std::vec::IntoIter<Box<str>>,
     /// Those of the present provider that are in doubt, in order.
     in_doubt: Vec<Box<str>>,
+    /// Whether the directory of the present provider was looked at, and found private.
+    is_private: bool,
 }
 
 impl FileListing {
@@ -270,6 +305,7 @@ impl FileListing {
         profiles.dedup();
         in_doubt.sort_unstable();
         (self.provider, self.profiles, self.in_doubt) = (Some(provider), profiles.into_iter(), in_doubt);
+        self.is_private = false;
         Ok(())
     }
 }
@@ -286,7 +322,8 @@ impl Listing for FileListing {
             let Some((provider, profile)) = self.provider.clone().zip(name.parse().ok()) else { continue };
             let key = Key { provider, profile };
             // One that is gone was removed since its name was read.
-            if let Some(summary) = self.store.glance(&key).transpose() {
+            if let Some(summary) = self.store.glance(&key, self.is_private).transpose() {
+                self.is_private |= summary.is_ok();
                 let in_doubt = self.in_doubt.binary_search(&name).is_ok();
                 return Ok(Some(Listed { key, summary, in_doubt }));
             }
@@ -298,18 +335,22 @@ impl Listing for FileListing {
 #[derive(Debug)]
 struct FileLease {
     store: FileStore,
+    /// What puts names on the disk; absent where this lease does so for itself.
+    names: Option<Arc<Names>>,
     key: Key,
     lock: File,
     lock_path: PathBuf,
     pending: PathBuf,
+    /// Whether it is known that there is no in-flight file: nobody else makes one.
+    is_clear: bool,
     reserved: Option<File>,
 }
 
 impl FileLease {
     /// Finishes what an earlier process began: an answer that lies whole in the in-flight file, newer than the record,
     /// gets its name. Whether there was one.
-    fn finish(&self, stored: Option<&Record>) -> Result<bool, StoreError> {
-        let Some(bytes) = fsutil::read_private(&self.pending, NOTE_LIMIT)? else { return Ok(false) };
+    fn finish(&mut self, stored: Option<&Record>) -> Result<bool, StoreError> {
+        let Some(bytes) = self.left()? else { return Ok(false) };
         let answer = match Record::parse(&bytes, &self.key, &self.pending, None, &self.store.sealer) {
             Ok(answer) => answer,
             Err(error @ StoreError::Sealed { .. }) => return Err(error),
@@ -323,33 +364,56 @@ impl FileLease {
         let unblanked = bytes.trim_ascii_end();
         fsutil::shorten(&self.pending, unblanked.len() as u64)?;
         fsutil::publish(&self.pending, &self.store.path(&self.key))?;
+        self.is_clear = true;
         Ok(true)
+    }
+
+    /// Whether the names in the directory are on the disk now.
+    async fn sync_names(&self) -> bool {
+        match &self.names {
+            Some(names) => names.sync().await,
+            None => fsutil::sync_names(&self.store.dir(&self.key.provider)).is_ok(),
+        }
+    }
+
+    /// What lies in the in-flight file; `None` where there is none.
+    fn left(&mut self) -> Result<Option<Vec<u8>>, StoreError> {
+        if self.is_clear {
+            return Ok(None);
+        }
+        let left = fsutil::read_private(&self.pending, NOTE_LIMIT)?;
+        self.is_clear = left.is_none();
+        Ok(left)
     }
 }
 
-/// Puts a record into the room that was reserved for it, and gives it its name.
-fn write(reserved: Option<File>, pending: &Path, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
-    let written = match reserved {
-        Some(mut file) => fsutil::rewrite(&mut file, pending, bytes),
-        None => fsutil::create_private(pending, bytes, true).map(drop),
-    };
-    if written.and_then(|()| fsutil::publish(pending, path)).is_ok() {
-        return Ok(());
+/// Puts a record into the room that was reserved for it, and gives it its name, which is not on the disk yet.
+fn place(reserved: Option<File>, pending: &Path, path: &Path, bytes: &[u8]) -> Result<(), FsError> {
+    match reserved {
+        Some(mut file) => fsutil::rewrite(&mut file, pending, bytes)?,
+        None => drop(fsutil::create_private(pending, bytes, true)?),
     }
-    // The reserved blocks went bad or away: once more with a file of its own.
+    fsutil::rename(pending, path)
+}
+
+/// Puts a record into a file of its own, and that in its place.
+fn place_anew(pending: &Path, path: &Path, bytes: &[u8]) -> Result<(), FsError> {
     fsutil::remove(pending, false)?;
     fsutil::create_private(pending, bytes, true)?;
-    Ok(fsutil::publish(pending, path)?)
+    fsutil::publish(pending, path)
 }
 
 #[async_trait]
 impl Lease for FileLease {
     async fn get(&mut self) -> Result<Option<Record>, StoreError> {
-        let read = self.store.read(&self.key);
-        if let Ok(stored) = &read
-            && self.finish(stored.as_ref())?
-        {
-            return self.store.read(&self.key);
+        let mut read = self.store.read(&self.key);
+        if let Ok(stored) = &mut read {
+            if self.finish(stored.as_ref())? {
+                return self.store.read(&self.key);
+            }
+            if let Some(stored) = stored {
+                stored.in_flight = !self.is_clear;
+            }
         }
         let Err(StoreError::Damaged { path, why }) = read else {
             return read;
@@ -359,9 +423,7 @@ impl Lease for FileLease {
     }
 
     async fn in_flight(&mut self) -> Result<Option<InFlight>, StoreError> {
-        let Some(bytes) = fsutil::read_private(&self.pending, NOTE_LIMIT)? else {
-            return Ok(None);
-        };
+        let Some(bytes) = self.left()? else { return Ok(None) };
         // A mark that cannot be read was being replaced by the answer: no less in doubt.
         let mark = serde_json::from_slice::<Mark>(&bytes).unwrap_or(Mark {
             tokman_in_flight: Some(InFlight { since: Timestamp::UNIX_EPOCH, fingerprint: String::new(), pid: 0 }),
@@ -374,21 +436,30 @@ impl Lease for FileLease {
         self.store.sealer.id().map_err(|why| StoreError::Sealed { key: self.key.clone(), why })?;
         let present = std::fs::metadata(self.store.path(&self.key)).map_or(0, |meta| meta.len());
         let size = usize::try_from(present.min(RECORD_LIMIT)).unwrap_or_default() + RESERVE;
-        let mut text = serde_json::to_string(&Mark { tokman_in_flight: mark.cloned() }).unwrap_or_default();
-        text.extend(std::iter::repeat_n(' ', size.saturating_sub(text.len())));
+        let mut text = serde_json::to_vec(&Mark { tokman_in_flight: mark.cloned() }).unwrap_or_default();
+        text.resize(size.max(text.len()), b' ');
         // What an earlier process left was looked at by `in_flight`, under this lease. It is not removed first: until
         // the new mark is there, the old one stays.
         let (pending, durable) = (self.pending.clone(), mark.is_some());
-        let reserve = move || Ok(fsutil::overwrite_private(&pending, text.as_bytes(), durable)?);
-        self.reserved = Some(self.store.on_disk(reserve).await?);
+        self.is_clear = false;
+        let reserve = move || Ok(fsutil::overwrite_private(&pending, &text, durable)?);
+        // What need not be durable does not wait for the disk, and is done sooner than handed to a thread.
+        self.reserved = Some(if durable { self.store.on_disk(reserve).await? } else { reserve()? });
         Ok(Reservation(()))
     }
 
     async fn put(&mut self, _reservation: Reservation, record: &Record) -> Result<(), StoreError> {
-        let bytes = record.to_json(&self.key, &self.store.sealer)?;
+        let bytes = Arc::new(record.to_json(&self.key, &self.store.sealer)?);
         let path = self.store.path(&self.key);
         let (reserved, pending) = (self.reserved.take(), self.pending.clone());
-        self.store.on_disk(move || write(reserved, &pending, &path, bytes.as_bytes())).await
+        let again = (Arc::clone(&bytes), pending.clone(), path.clone());
+        let placed = self.store.on_disk(move || Ok(place(reserved, &pending, &path, bytes.as_bytes())?)).await;
+        if placed.is_ok() && self.sync_names().await {
+            return Ok(());
+        }
+        // The reserved blocks went bad or away: once more with a file of its own.
+        let (bytes, pending, path) = again;
+        self.store.on_disk(move || Ok(place_anew(&pending, &path, bytes.as_bytes())?)).await
     }
 
     async fn rewrite(&mut self, record: &Record) -> Result<(), StoreError> {

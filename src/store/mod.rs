@@ -2,6 +2,7 @@
 //! a reservation: the types say so.
 
 pub mod file;
+mod names;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 pub mod profiles;

@@ -39,7 +39,7 @@ pub fn many(url: &str, number: usize) -> (TestEnv, HashMap<String, Stored>) {
 }
 
 /// Answers every refresh token with a new pair.
-fn generous() -> Server {
+pub fn generous() -> Server {
     Server::with(|_, _| token())
 }
 

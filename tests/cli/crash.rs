@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::support::disk::{Disk, Names, Promise, cut_power};
+use crate::bulk::{generous, many};
+use crate::support::disk::{Disk, Names, Promise, cut_power, cut_power_of_many};
 use crate::support::light::{self, each};
 use crate::support::report::{figure, skipped};
 use crate::support::rotating::{access_token, refresh_in, refresh_token};
@@ -243,6 +244,32 @@ fn what_is_printed_survives_a_power_cut_and_nothing_is_sent_before_its_mark_does
         disk.survives("default.json", Names::Synced),
         "the model is not what happened"
     );
+}
+
+#[test]
+fn what_is_told_of_many_keys_survives_a_power_cut_although_they_share_the_calls_that_make_it_so() {
+    if let Some(why) = strace::missing() {
+        return skipped("the power cut of many keys", why);
+    }
+    let server = generous();
+    let (env, stored) = many(&server.url(), 24);
+    let spent = stored.values().map(|stored| (stored.key.replace("square/", ""), stored.refresh.clone())).collect();
+    let mut disk = Disk::of(&env.config_dir().join("tokens/square"));
+    let (ended, calls) =
+        strace::trace_slow_disk(&env, 5_000, &[TOKMAN, "refresh", "--all", "--jobs", "12", "-o", "json"]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let cuts = cut_power_of_many(&mut disk, &calls, &spent);
+    let synced = calls.iter().filter(|call| strace::is_sync(&call.name) && call.value().is_some()).count();
+    figure(&format!(
+        "power cut after each of {} calls over {} keys, {synced} of them syncs: {}",
+        calls.len(),
+        spent.len(),
+        match &cuts {
+            Ok(_) => "0 keys told of and lost",
+            Err(breach) => breach,
+        }
+    ));
+    assert!(cuts.is_ok(), "{cuts:?}");
 }
 
 #[test]

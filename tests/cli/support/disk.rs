@@ -1,11 +1,11 @@
 //! A model of a disk that loses power: what of a directory is left of a traced run, when only what was synced
 //! survives. File contents survive with `fsync` of the file, names with `fsync` of their directory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::strace::Call;
+use super::strace::{self, Call};
 
 /// Which names survive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +30,13 @@ struct Open {
     appends: bool,
 }
 
+/// What is put on the disk.
+#[derive(Debug)]
+enum Sync {
+    Names(BTreeMap<String, usize>),
+    Content(usize, Vec<u8>),
+}
+
 /// The files of one directory, and what the traced processes print and send.
 #[derive(Debug)]
 pub struct Disk {
@@ -38,6 +45,8 @@ pub struct Disk {
     seen: BTreeMap<String, usize>,
     synced: BTreeMap<String, usize>,
     open: BTreeMap<i64, Open>,
+    /// What a thread's call is going to put on the disk: what was there when it began.
+    syncing: BTreeMap<u32, Sync>,
     /// All that was written to stdout so far.
     pub printed: Vec<u8>,
     /// All that was sent over TCP so far.
@@ -54,6 +63,7 @@ impl Disk {
             seen: BTreeMap::new(),
             synced: BTreeMap::new(),
             open: BTreeMap::new(),
+            syncing: BTreeMap::new(),
             printed: Vec::new(),
             sent: Vec::new(),
         };
@@ -74,6 +84,9 @@ impl Disk {
 
     /// Does what a call did.
     pub fn apply(&mut self, call: &Call) {
+        if strace::is_sync(&call.name) {
+            return self.syncs(call);
+        }
         let Some(value) = call.value() else { return };
         let strings = call.strings();
         let length = usize::try_from(value).unwrap_or_default();
@@ -96,15 +109,6 @@ impl Disk {
                     inode.seen.resize(size, 0);
                 }
             }
-            "fsync" | "fdatasync" => {
-                let is_directory =
-                    call.descriptor().is_some_and(|(_, what)| Path::new(what) == self.directory.as_path());
-                if is_directory {
-                    self.synced = self.seen.clone();
-                } else if let Some(inode) = self.inode(call) {
-                    inode.synced = inode.seen.clone();
-                }
-            }
             "rename" | "renameat" | "renameat2" => {
                 if let [from, to] = &strings[..]
                     && let (Some(from), Some(to)) = (self.name(from), self.name(to))
@@ -119,6 +123,25 @@ impl Disk {
                 }
             }
             _ => {}
+        }
+    }
+
+    fn syncs(&mut self, call: &Call) {
+        let began = self.syncing.remove(&call.thread).or_else(|| {
+            let (number, what) = call.descriptor()?;
+            if Path::new(what) == self.directory.as_path() {
+                return Some(Sync::Names(self.seen.clone()));
+            }
+            let inode = self.open.get(&number)?.inode;
+            Some(Sync::Content(inode, self.inodes[inode].seen.clone()))
+        });
+        match began {
+            Some(began) if call.result == strace::BEGUN => drop(self.syncing.insert(call.thread, began)),
+            // It failed: nobody knows what it has written.
+            _ if call.value().is_none() => {}
+            Some(Sync::Names(names)) => self.synced = names,
+            Some(Sync::Content(inode, bytes)) => self.inodes[inode].synced = bytes,
+            None => {}
         }
     }
 
@@ -217,4 +240,46 @@ pub fn cut_power(disk: &mut Disk, calls: &[Call], promise: &Promise<'_>) -> Resu
         return Err("the run sent or printed nothing".to_owned());
     }
     Ok(calls.len())
+}
+
+/// Cuts the power after each call of a run over many keys: every key that is told of as refreshed has its new record on
+/// the disk, every other one a whole one, and no refresh token is sent before its mark is there. How many cuts there
+/// were; or the first breach. `spent` are the refresh tokens by profile.
+///
+/// # Errors
+/// Which promise was broken, for which key, and after which call.
+pub fn cut_power_of_many(disk: &mut Disk, calls: &[Call], spent: &BTreeMap<String, String>) -> Result<usize, String> {
+    let has = |bytes: &[u8], text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+    let (mut told, mut asked) = (BTreeSet::new(), BTreeSet::new());
+    for call in calls {
+        disk.apply(call);
+        let after = |profile: &str, what: &str| format!("{profile} after {}({:.120}): {what}", call.name, call.args);
+        for (profile, refresh) in spent {
+            let line = format!("{profile}\",\"outcome\":\"refreshed\"");
+            if !told.contains(profile) && has(&disk.printed, &line) {
+                told.insert(profile.clone());
+            }
+            let asks = !asked.contains(profile) && has(&disk.sent, refresh);
+            for names in [Names::Synced, Names::All] {
+                let record = disk.survives(&format!("{profile}.json"), names).unwrap_or_default();
+                if serde_json::from_slice::<serde_json::Value>(record).is_err() {
+                    return Err(after(profile, "no whole record is on the disk"));
+                }
+                if told.contains(profile) && has(record, refresh) {
+                    return Err(after(profile, "it is told of as refreshed, and that is not on the disk"));
+                }
+                let mark = disk.survives(&format!(".{profile}.inflight"), names).unwrap_or_default();
+                if asks && !has(mark, "fingerprint") {
+                    return Err(after(profile, "the request is sent, and its mark is not on the disk"));
+                }
+            }
+            if asks {
+                asked.insert(profile.clone());
+            }
+        }
+    }
+    if (told.len(), asked.len()) == (spent.len(), spent.len()) {
+        return Ok(calls.len());
+    }
+    Err(format!("only {} keys were asked for and {} told of", asked.len(), told.len()))
 }

@@ -47,10 +47,21 @@ pub fn command(env: &TestEnv, options: &[&str], program: &[&str]) -> Command {
 /// not done: strace needs to read its strings.
 #[track_caller]
 pub fn trace(env: &TestEnv, program: &[&str]) -> (Ended, Vec<Call>) {
+    trace_with(env, &[], program)
+}
+
+/// The same on a slow disk: what puts something on it takes so many microseconds longer.
+#[track_caller]
+pub fn trace_slow_disk(env: &TestEnv, delay: u32, program: &[&str]) -> (Ended, Vec<Call>) {
+    trace_with(env, &["-e", &format!("inject=fsync:delay_exit={delay}")], program)
+}
+
+#[track_caller]
+fn trace_with(env: &TestEnv, more: &[&str], program: &[&str]) -> (Ended, Vec<Call>) {
     let log = env.work().join("trace");
     let path = log.to_string_lossy();
     let options = ["-yy", "-s", "1000000", "-e", "inject=prctl:retval=0", "-o", &path];
-    let ended = light::run(command(env, &options, program));
+    let ended = light::run(command(env, &[&options, more].concat(), program));
     let text = fs::read(&log).expect("what strace wrote");
     fs::remove_file(&log).expect("a file of ours");
     (ended, parse(&String::from_utf8_lossy(&text)))
@@ -83,7 +94,7 @@ pub fn points(calls: &[Call], from: &str) -> Vec<Point> {
     let mut numbers = BTreeMap::<&str, usize>::new();
     let mut begun = false;
     let mut points = Vec::new();
-    for call in calls {
+    for call in calls.iter().filter(|call| call.result != BEGUN) {
         let number = numbers.entry(&call.name).or_default();
         *number += 1;
         begun |= call.name == from;
@@ -94,7 +105,11 @@ pub fn points(calls: &[Call], from: &str) -> Vec<Point> {
     points
 }
 
-/// Reads what `strace -f` wrote: the calls in the order in which they ended.
+/// In place of a result: the call has begun, and others go on before it ends.
+pub const BEGUN: &str = "begun";
+
+/// Reads what `strace -f` wrote: the calls in the order in which they ended, and where that is another one also when
+/// those began that put something on the disk.
 pub fn parse(text: &str) -> Vec<Call> {
     let mut begun = BTreeMap::<u32, String>::new();
     let mut calls = Vec::new();
@@ -102,7 +117,13 @@ pub fn parse(text: &str) -> Vec<Call> {
         let Some((thread, rest)) = line.split_once(' ') else { continue };
         let (Ok(thread), rest) = (thread.parse(), rest.trim_start()) else { continue };
         if let Some(first) = rest.strip_suffix(" <unfinished ...>") {
+            // The number is another's before the call ends.
+            if first.starts_with("close(") {
+                calls.extend(call(thread, &format!("{first}) = 0")));
+                continue;
+            }
             begun.insert(thread, first.to_owned());
+            calls.extend(call(thread, &format!("{first}) = {BEGUN}")).filter(|call| is_sync(&call.name)));
             continue;
         }
         let whole = match rest.strip_prefix("<... ").and_then(|rest| rest.split_once(" resumed>")) {
@@ -112,6 +133,11 @@ pub fn parse(text: &str) -> Vec<Call> {
         calls.extend(call(thread, &whole));
     }
     calls
+}
+
+/// Whether a call of this name puts on the disk what was written before it began.
+pub fn is_sync(name: &str) -> bool {
+    matches!(name, "fsync" | "fdatasync")
 }
 
 /// `name(args) = result`; nothing else that strace says is a call.
