@@ -20,7 +20,7 @@ fn main() {
         return;
     }
     if let Ok(root) = env::var("CARGO_MANIFEST_DIR") {
-        println!("cargo:rustc-link-arg-bins=-Wl,-T,{root}/src/start.ld");
+        println!("cargo:rustc-link-arg-bins=-T{root}/src/start.ld");
     }
     if is("CARGO_CFG_TARGET_ENV", "gnu") {
         println!("cargo:rustc-link-lib=static:-bundle,+verbatim=libgcc_eh.a");
