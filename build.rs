@@ -4,7 +4,7 @@
 //!   brings its neighbours into memory, and these are then the ones that it calls next.
 //! - glibc's builds take the unwinder into the program, as static ones do: one library less to open, map and search.
 //!
-//! Both are hints. A linker of one's own choice is left alone, since not every one knows such scripts.
+//! GNU ld and LLD, which Rust links with, know such scripts; not every linker does, so one that is chosen is left alone.
 #![expect(clippy::disallowed_macros, clippy::disallowed_methods, reason = "how cargo is told")]
 
 use std::env;

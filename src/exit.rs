@@ -176,6 +176,9 @@ fn hint_of(error: &Error, key: Option<&Key>) -> Option<String> {
             rescue.display(),
             options(key)
         )),
+        Error::Rescued { key, rescue } => {
+            Some(format!("put it back: tokman import --rescue '{}' {}", rescue.display(), options(key)))
+        }
         Error::Listen(ListenError::Port { redirect_uri, .. }) => Some(format!(
             "end the other program, or take another port: --port N, and register http://{}:N/callback with the provider",
             redirect_uri.host_str().unwrap_or("localhost")

@@ -131,6 +131,14 @@ pub enum Error {
         #[source]
         why: StoreError,
     },
+    /// An earlier run could not store an answer, and what is stored was spent for it.
+    #[error("the newest token of {key} could not be stored in an earlier run; it is in {}", rescue.display())]
+    Rescued {
+        /// The key.
+        key: Key,
+        /// Where it is.
+        rescue: PathBuf,
+    },
     /// The provider answered, the answer could not be stored, and not even saved elsewhere.
     #[error("the new token of {key} could not be stored anywhere")]
     Lost {
@@ -219,9 +227,11 @@ impl Error {
             Error::Net(_) | Error::TooOld { .. } | Error::Shared { .. } => Code::TryAgain,
             Error::NotFound { .. } => Code::NotFound,
             Error::NeedsLogin { .. } | Error::LoginTimedOut { .. } => Code::NeedsLogin,
-            Error::NotSaved { .. } | Error::Lost { .. } | Error::OtherAccount { .. } | Error::NoAccount { .. } => {
-                Code::NotSaved
-            }
+            Error::NotSaved { .. }
+            | Error::Rescued { .. }
+            | Error::Lost { .. }
+            | Error::OtherAccount { .. }
+            | Error::NoAccount { .. } => Code::NotSaved,
             Error::Login(_) | Error::Rescue(_) | Error::Import(_) => Code::Usage,
             Error::Stopped { why, .. } => why.code(),
             Error::Keys { code, .. } => *code,

@@ -7,8 +7,7 @@ use tokio::time::Instant;
 use crate::model::{Key, Replay, Secret, Token, lifetime};
 use crate::net::{Answer, NetError};
 use crate::ops::issuer::Providers;
-use crate::ops::signals;
-use crate::ops::{Broker, Error, Issuer};
+use crate::ops::{Broker, Error, Issuer, rescue, signals};
 use crate::provider::{Exchange, Provider, ProviderError, RefusalClass};
 use crate::store::{InFlight, Lease, Record, Reservation};
 
@@ -29,9 +28,18 @@ impl Held {
     }
 }
 
+/// What a request uses up.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Spent<'a> {
+    pub(super) secret: &'a Secret,
+    /// The stored record that it is of.
+    pub(super) record: Option<&'a Record>,
+}
+
 impl Broker {
     /// Reserves, sends and reads: one request to the provider, with each of the application's secrets in turn until
-    /// one is accepted. `spent` is the refresh token that the request uses up, if it does.
+    /// one is accepted. Nothing is sent where a later record than the one whose refresh token it would use up lies in a
+    /// rescue file.
     ///
     /// The hold on signals ends when the caller has stored the answer: it lives as long as the returned reservation.
     pub(super) async fn exchange<T>(
@@ -39,7 +47,7 @@ impl Broker {
         key: &Key,
         issuer: &Issuer,
         lease: &mut dyn Lease,
-        spent: Option<&Secret>,
+        spent: Option<Spent<'_>>,
         plan: impl Fn(&dyn Provider) -> Result<Exchange<T>, ProviderError>,
     ) -> Result<(T, Held, Timestamp), Error> {
         let (_slot, in_time) = issuer.pace().slot().await;
@@ -55,11 +63,16 @@ impl Broker {
         // A secret that a person has to confirm does not eat into it.
         let deadline = Instant::now() + budget;
         let mut asked_again = false;
-        let fingerprint = spent.map(|secret| secret.fingerprint(&key.to_string())).unwrap_or_default();
+        let fingerprint = spent.map(|spent| spent.secret.fingerprint(&key.to_string())).unwrap_or_default();
         // What an earlier run left in doubt stays so until somebody answers for it.
         let earlier = lease.in_flight().await?;
         loop {
             let (request, replay, reader) = plan(provider.as_ref()).map_err(|error| issuer.explain(error))?.split();
+            let refreshes = replay == Replay::OnceUnderLease;
+            let stored = spent.and_then(|spent| spent.record).filter(|_| refreshes);
+            if let Some(rescue) = stored.and_then(|stored| rescue::later(key, stored)) {
+                return Err(Error::Rescued { key: key.clone(), rescue });
+            }
             // From here to the stored answer, the process cannot be ended by a signal.
             let signals = self.hold_signals()?;
             // Reserve, and mark in flight what cannot be asked for again.
@@ -68,7 +81,6 @@ impl Broker {
                 fingerprint: fingerprint.clone(),
                 pid: std::process::id(),
             });
-            let refreshes = replay == Replay::OnceUnderLease;
             let is_same = |mark: &InFlight| mark.fingerprint == fingerprint || mark.fingerprint.is_empty();
             let unanswered = earlier.as_ref().filter(|mark| !(refreshes && is_same(mark)));
             let same = earlier.as_ref().filter(|mark| refreshes && is_same(mark));

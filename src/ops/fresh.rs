@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use crate::model::{Freshness, GrantType, Key, Token};
 use crate::net::NetError;
 use crate::ops::demand::{Before, Demand, How, satisfies, seed, seeded};
-use crate::ops::exchange::next_record;
+use crate::ops::exchange::{Spent, next_record};
 use crate::ops::history::{Action, Event};
 use crate::ops::save::Over;
 use crate::ops::{Broker, Error, Issuer, Outcome, Source};
@@ -232,6 +232,7 @@ impl Broker {
             Ok(outcome) => self.happened(event.tokens(old, Some(&outcome.record.token))),
             Err(
                 Error::Config(_)
+                | Error::Rescued { .. }
                 | Error::Net(NetError::Paused { .. } | NetError::TooLate)
                 | Error::Provider(ProviderError::Missing { .. } | ProviderError::Unsupported { .. }),
             ) => {}
@@ -265,7 +266,8 @@ impl Broker {
         };
         let spent = record.and_then(|record| record.token.refresh.clone());
         let plan = |provider: &dyn Provider| plan(provider).map(Exchange::or_refresh_token);
-        let asked = self.exchange(key, issuer, lease, spent.as_ref(), plan).await;
+        let uses_up = spent.as_ref().map(|secret| Spent { secret, record });
+        let asked = self.exchange(key, issuer, lease, uses_up, plan).await;
         match asked {
             Ok((Ok(token), reservation, sent_at)) => {
                 let minted = Some(GrantType::ClientCredentials.to_string());

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use crate::model::{Freshness, Grant, Key, ProfileName};
-use crate::ops::exchange::next_record;
+use crate::ops::exchange::{Spent, next_record};
 use crate::ops::history::{Action, Event};
 use crate::ops::save::Over;
 use crate::ops::{Broker, Error, Issuer, Outcome, Source, rescue};
@@ -108,6 +108,7 @@ impl Broker {
             Grant::Device { device_code } => Some(device_code),
             Grant::ClientCredentials { .. } | Grant::Migration { .. } => None,
         };
+        let spent = spent.map(|secret| Spent { secret, record: None });
         let asked = self.exchange(key, issuer, lease, spent, |provider| provider.obtain(grant, wanted)).await?;
         let (token, held, sent_at) = asked;
         let grant = Some(grant.grant_type().to_string());

@@ -44,16 +44,43 @@ pub fn save(key: &Key, record: &Record, sealer: &Sealer, now: Timestamp) -> Resu
 
 /// The rescued records that are sealed with another key than this one: their files, keys, and the ids of what opens them.
 pub(super) fn sealed_otherwise(id: &str) -> Vec<(PathBuf, Key, String)> {
-    let files = paths::rescue_dirs().into_iter().flat_map(|dir| std::fs::read_dir(dir).into_iter().flatten().flatten());
     let other = |path: PathBuf| {
-        let bytes = fsutil::read_private(&path, LIMIT).ok().flatten()?;
-        let saved = Response::parse(&bytes).ok()?;
-        let member = |name: &str| Some(saved.get("tokman")?.get(name)?.as_str()?.to_owned());
-        let key = format!("{}/{}", member("provider")?, member("profile")?).parse().ok()?;
-        let sealed_with = member("sealed_with").filter(|with| with != id)?;
+        let (key, saved) = opened(&path)?;
+        let sealed_with = text(&saved, "sealed_with").filter(|with| with != id)?;
         Some((path, key, crate::model::text::escape(&sealed_with, 16)))
     };
-    files.map(|entry| entry.path()).filter(|path| is_rescue(path)).filter_map(other).collect()
+    files("rescue-").filter_map(other).collect()
+}
+
+/// Where the record lies that came of this one and could not be stored in its place: the refresh token of this one was
+/// spent for it, and some providers end a grant whose spent token is presented again.
+pub(super) fn later(key: &Key, stored: &Record) -> Option<PathBuf> {
+    files(&format!("rescue-{}-{}-", key.provider, key.profile)).find(|path| {
+        opened(path).is_some_and(|(of, saved)| {
+            let generation = saved.get("tokman").and_then(|meta| meta.get("generation")?.as_u64());
+            of == *key && text(&saved, "account") == stored.token.account && generation > Some(stored.generation)
+        })
+    })
+}
+
+/// The files of rescued records whose names begin so.
+fn files(with: &str) -> impl Iterator<Item = PathBuf> {
+    let all = paths::rescue_dirs().into_iter().flat_map(|dir| std::fs::read_dir(dir).into_iter().flatten().flatten());
+    all.filter(move |entry| entry.file_name().to_str().is_some_and(|name| name.starts_with(with)))
+        .map(|entry| entry.path())
+}
+
+/// The key of a rescued record, and what can be read of it without opening its seal.
+fn opened(path: &Path) -> Option<(Key, Response)> {
+    let bytes = fsutil::read_private(path, LIMIT).ok().flatten()?;
+    let saved = Response::parse(&bytes).ok()?;
+    let key = format!("{}/{}", text(&saved, "provider")?, text(&saved, "profile")?).parse().ok()?;
+    Some((key, saved))
+}
+
+/// A member of what tokman wrote beside the answer.
+fn text(saved: &Response, name: &str) -> Option<String> {
+    Some(saved.get("tokman")?.get(name)?.as_str()?.to_owned())
 }
 
 /// Whether a file is named as rescued records are.

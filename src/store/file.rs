@@ -9,7 +9,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -45,8 +45,11 @@ pub struct FileStore {
     many: Arc<OnceLock<Mutex<Directories>>>,
 }
 
-/// Directories in which leases are held.
-type Directories = BTreeMap<ProviderName, Arc<Names>>;
+/// Directories in which leases are held, and when each was looked at last.
+type Directories = BTreeMap<ProviderName, (Arc<Names>, Instant)>;
+
+/// How long what was seen of a directory holds for the next of many leases: somebody may move it, or open it to others.
+const SEEN: Duration = Duration::from_secs(1);
 
 /// The content of an in-flight file, padded with blanks to the size that is reserved.
 #[derive(Debug, Serialize, Deserialize)]
@@ -80,24 +83,30 @@ impl FileStore {
         }
     }
 
-    /// Makes the directory of a provider, or looks whether that which is there will do: of many leases, for the first.
+    /// Makes the directory of a provider, or looks whether that which is there will do: of many leases, for one a second.
     fn enter(&self, provider: &ProviderName) -> Result<Option<Arc<Names>>, StoreError> {
         let mut entered = self.many.get().map(|many| many.lock().unwrap_or_else(PoisonError::into_inner));
-        if let Some(names) = entered.as_ref().and_then(|entered| entered.get(provider)) {
+        if let Some((names, seen)) = entered.as_ref().and_then(|entered| entered.get(provider))
+            && seen.elapsed() < SEEN
+        {
             return Ok(Some(Arc::clone(names)));
         }
         let dir = self.dir(provider);
         fsutil::make_private_dir(&self.root)?;
         fsutil::make_private_dir(&dir)?;
         refuse_network_file_system(&dir)?;
-        let names =
-            entered.as_mut().map(|entered| entered.entry(provider.clone()).or_insert_with(|| Names::new(dir).into()));
-        Ok(names.map(|names| Arc::clone(names)))
+        let now = Instant::now();
+        Ok(entered.as_mut().map(|entered| {
+            let (names, seen) = entered.entry(provider.clone()).or_insert_with(|| (Names::new(dir).into(), now));
+            *seen = now;
+            Arc::clone(names)
+        }))
     }
 
-    /// Whether the directory of a provider was looked at for many leases.
+    /// Whether the directory of a provider was looked at for many leases, just now.
     fn has_entered(&self, provider: &ProviderName) -> bool {
-        self.many.get().is_some_and(|many| many.lock().is_ok_and(|entered| entered.contains_key(provider)))
+        let seen = |entered: &Directories| entered.get(provider).is_some_and(|(_, seen)| seen.elapsed() < SEEN);
+        self.many.get().is_some_and(|many| many.lock().is_ok_and(|entered| seen(&entered)))
     }
 
     fn dir(&self, provider: &ProviderName) -> PathBuf {

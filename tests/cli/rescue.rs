@@ -115,6 +115,47 @@ fn saves_the_answer_elsewhere_when_it_cannot_be_renamed_into_its_place() {
 }
 
 #[test]
+fn what_was_spent_for_a_rescued_token_is_not_presented_again() {
+    let Some(words) = failing(&["fsync:error=EIO:when=3+"]) else { return };
+    let (server, stored) = answers_once(|url| Stored::expired(url).single_use());
+    let mut env = world();
+    stored.put(&mut env);
+    let run = env.command(&REFRESH).after(&words).run();
+    let rescue = named(run.code(10));
+    // Nobody listens any more: whoever asked would end with 7.
+    server.finish();
+    let put_back = format!("hint: put it back: tokman import --rescue '{}' -", rescue.display());
+    for words in [&REFRESH[..], &["token", "-p", "square"], &["refresh", "-p", "square", "--force"]] {
+        let run = env.tokman(words);
+        run.code(10)
+            .stdout_is("")
+            .stderr_has("could not be stored in an earlier run; it is in /")
+            .stderr_has(&put_back);
+    }
+    env.tokman(&["refresh", "--all", "-o", "json"]).code(9).stdout_has("could not be stored in an earlier run");
+    assert!(rescue.exists());
+    works_again(&mut env, &stored, &rescue);
+}
+
+#[test]
+fn a_rescued_token_of_another_account_or_an_earlier_one_holds_nothing_up() {
+    let (server, stored) = answers_once(|url| Stored::expired(url).single_use());
+    let mut env = world();
+    stored.put(&mut env);
+    let dir = env.home().join(".local/state/tokman");
+    for (name, change) in
+        [("1", ("account", json!("another"))), ("2", ("generation", json!(0))), ("3", ("profile", json!("x")))]
+    {
+        let mut other = stored.record();
+        other["tokman"]["generation"] = json!(7);
+        other["tokman"][change.0] = change.1;
+        env.write(&dir.join(format!("rescue-square-default-{name}.json")), other.to_string());
+    }
+    env.tokman(&REFRESH).code(0).stderr_is("");
+    server.finish();
+}
+
+#[test]
 fn saves_the_answer_even_where_no_disk_takes_it_for_good() {
     // Every fsync after the mark's fails: what is written may not outlive a power cut, but it is not thrown away.
     let Some(words) = failing(&["fsync:error=EIO:when=3+"]) else { return };
