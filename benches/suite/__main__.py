@@ -22,6 +22,7 @@ skipped by name. `bulk` waits until the file system has got over the files that 
 import fcntl
 import os
 import shutil
+import signal
 import sys
 import traceback
 
@@ -55,11 +56,17 @@ def measured(name, section):
 def main(names):
     unknown = [name for name in names if name not in SECTIONS]
     if unknown:
-        asked = unknown == ["--help"]
+        asked = unknown[0] in ("-h", "--help")
         print(__doc__, file=sys.stdout if asked else sys.stderr)
         sys.exit(0 if asked else 2)
+    # Whatever ends this run, what it made is removed.
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, lambda number, _: sys.exit(128 + number))
     # Two runs at once would measure each other.
+    is_first = not LOCK.exists()
     alone = open(LOCK, "a")
+    if is_first:
+        os.utime(LOCK, (0, 0))
     try:
         fcntl.flock(alone, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

@@ -19,24 +19,44 @@ def binaries():
     return found[-1] if found else None
 
 
+# PostgreSQL refuses to run as root.
+ROOT_USER = os.geteuid() == 0
+
+
 class Cluster:
     """With its defaults: what it says is committed is on the disk."""
 
-    def __init__(self):
+    def __enter__(self):
         self.bin = binaries()
         self.dir = Path(tempfile.mkdtemp(prefix="tokman-bench-"))
-        shutil.chown(self.dir, "postgres", "postgres")
+        try:
+            self.start()
+        except BaseException:
+            self.end()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.end()
+
+    def start(self):
+        if ROOT_USER:
+            shutil.chown(self.dir, "postgres", "postgres")
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
-        self.user("initdb", "-D", "data", "-A", "trust", "-E", "UTF8", "--no-sync")
+        self.user("initdb", "-D", "data", "-A", "trust", "-E", "UTF8", "-U", "postgres", "--no-sync")
         options = f"-p {self.port} -k {self.dir} -c listen_addresses=127.0.0.1"
         self.user("pg_ctl", "-D", "data", "-l", "log", "-w", "-o", options, "start")
         self.url = f"postgres://postgres@127.0.0.1:{self.port}/postgres?sslmode=disable"
 
-    def user(self, program, *words):
-        argv = ["runuser", "-u", "postgres", "--", self.bin / program, *words]
-        subprocess.run(argv, cwd=self.dir, check=True, stdout=subprocess.DEVNULL)
+    def end(self):
+        self.user("pg_ctl", "-D", "data", "-m", "immediate", "stop", check=False)
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    def user(self, program, *words, check=True):
+        argv = ["runuser", "-u", "postgres", "--"] if ROOT_USER else []
+        subprocess.run([*argv, self.bin / program, *words], cwd=self.dir, check=check, stdout=subprocess.DEVNULL)
 
     def query(self, command):
         return [self.bin / "psql", "-XAtq", "-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", "-c", command]
@@ -54,13 +74,6 @@ class Cluster:
         shutil.rmtree(WORK / name, ignore_errors=True)
         environ = environment(private(WORK / name), url)
         return environ | {"TOKMAN_STORE": self.url, "TOKMAN_STORE_KEY_FILE": str(key)}
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.user("pg_ctl", "-D", "data", "-m", "immediate", "stop")
-        shutil.rmtree(self.dir, ignore_errors=True)
 
 
 def imported(environ, records, *options):

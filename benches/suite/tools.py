@@ -68,7 +68,7 @@ def static(found):
     if MUSL not in targets.split():
         found.skip(f"the static build: the target {MUSL} is not installed, and BENCH_STATIC names none")
         return None
-    run(["cargo", "build", "--release", "--locked", "--bin", "tokman", "--target", MUSL])
+    run(["cargo", "build", "--release", "--locked", "--target-dir", "target", "--bin", "tokman", "--target", MUSL])
     built = ROOT / "target" / MUSL / "release/tokman"
     if not built.exists():
         found.skip(f"the static build: it cannot be built here for {MUSL}")
