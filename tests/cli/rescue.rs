@@ -114,16 +114,23 @@ fn saves_the_answer_elsewhere_when_it_cannot_be_renamed_into_its_place() {
     }
 }
 
-#[test]
-fn what_was_spent_for_a_rescued_token_is_not_presented_again() {
-    let Some(words) = failing(&["fsync:error=EIO:when=3+"]) else { return };
+/// A run whose answer no disk takes for good: every fsync after the mark's fails. Nobody listens at the provider's address
+/// any more.
+fn on_no_disk() -> Option<(TestEnv, Stored, PathBuf)> {
+    let words = failing(&["fsync:error=EIO:when=3+"])?;
     let (server, stored) = answers_once(|url| Stored::expired(url).single_use());
     let mut env = world();
     stored.put(&mut env);
     let run = env.command(&REFRESH).after(&words).run();
     let rescue = named(run.code(10));
-    // Nobody listens any more: whoever asked would end with 7.
     server.finish();
+    Some((env, stored, rescue))
+}
+
+#[test]
+fn what_was_spent_for_a_rescued_token_is_not_presented_again() {
+    let Some((mut env, stored, rescue)) = on_no_disk() else { return };
+    // Whoever asked would end with 7.
     let put_back = format!("hint: put it back: tokman import --rescue '{}' -", rescue.display());
     for words in [&REFRESH[..], &["token", "-p", "square"], &["refresh", "-p", "square", "--force"]] {
         let run = env.tokman(words);
@@ -157,14 +164,8 @@ fn a_rescued_token_of_another_account_or_an_earlier_one_holds_nothing_up() {
 
 #[test]
 fn saves_the_answer_even_where_no_disk_takes_it_for_good() {
-    // Every fsync after the mark's fails: what is written may not outlive a power cut, but it is not thrown away.
-    let Some(words) = failing(&["fsync:error=EIO:when=3+"]) else { return };
-    let (server, stored) = answers_once(|url| Stored::expired(url).single_use());
-    let mut env = world();
-    stored.put(&mut env);
-    let run = env.command(&REFRESH).after(&words).run();
-    let rescue = named(run.code(10));
-    server.finish();
+    // What is written may not outlive a power cut, but it is not thrown away.
+    let Some((mut env, stored, rescue)) = on_no_disk() else { return };
     works_again(&mut env, &stored, &rescue);
 }
 
