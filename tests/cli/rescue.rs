@@ -156,7 +156,7 @@ fn a_rescued_token_of_another_account_or_an_earlier_one_holds_nothing_up() {
         let mut other = stored.record();
         other["tokman"]["generation"] = json!(7);
         other["tokman"][change.0] = change.1;
-        env.write(&dir.join(format!("rescue-square-default-{name}.json")), other.to_string());
+        env.write(dir.join(format!("rescue-square-default-{name}.json")), other.to_string());
     }
     env.tokman(&REFRESH).code(0).stderr_is("");
     server.finish();
