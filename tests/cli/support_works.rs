@@ -184,7 +184,7 @@ mod the_world {
     use super::*;
 
     #[test]
-    fn has_nothing_in_it_but_a_path_and_a_home() {
+    fn has_nothing_in_it_but_a_path_a_home_and_a_place_for_temporary_files() {
         let mut env = TestEnv::new();
         env.set("GIVEN", "1");
         env.set("TAKEN", "1");
@@ -192,7 +192,7 @@ mod the_world {
         let run = env.program("env", &[]).var("ONCE", "2").run();
         let mut names: Vec<_> = run.stdout.lines().filter_map(|line| line.split('=').next()).collect();
         names.sort_unstable();
-        assert_eq!(names, ["GIVEN", "HOME", "ONCE", "PATH"]);
+        assert_eq!(names, ["GIVEN", "HOME", "ONCE", "PATH", "TMPDIR"]);
         assert_eq!(env.home().join(".config/tokman/tokens/square/default.json"), env.token_path("square/default"));
     }
 

@@ -31,16 +31,20 @@ pub struct TestEnv {
 }
 
 impl TestEnv {
-    /// A world with an empty home, and `PATH` and `HOME` as its whole environment.
+    /// A world with an empty home, and `PATH`, `HOME` and `TMPDIR` as its whole environment: where everybody's temporary
+    /// files are, rescued tokens may lie.
     pub fn new() -> Self {
         let root = tempfile::tempdir().expect("a temporary directory");
         let mut env = Self { root, variables: BTreeMap::new(), loose: Mutex::default() };
         make_directories(&env.home());
         make_directories(&env.work());
+        let temporary = env.root.path().join("tmp");
+        make_directories(&temporary);
         #[expect(clippy::disallowed_methods, reason = "what a test runs is found where the test was found")]
         let path = std::env::var_os("PATH").unwrap_or_default();
         env.variables.insert("PATH".into(), path);
         env.set("HOME", env.home());
+        env.set("TMPDIR", temporary);
         env
     }
 
