@@ -19,10 +19,11 @@ def run(found):
     fewer = keys // 10
     rounds = []
     settle()
-    with Server(LATENCY) as http, Server(LATENCY, tls=True) as https:
+    with Server(LATENCY) as http, Server(LATENCY, tls=True) as https, Server(0) as http0, Server(0, tls=True) as https0:
         for at in range(ROUNDS):
             print(f"round {at + 1} of {ROUNDS}", flush=True)
-            rounds.append(a_round(at, keys, fewer, {"http": http, "https": https}))
+            row = a_round(at, keys, fewer, {"http": http, "https": https})
+            rounds.append(row | at_once(at, keys, fewer, {"http": http0, "https": https0}))
         calls = Program("", REFRESH_ALL, environment(store("few", 200, http.url), http.url)).calls()
     per_second = lambda name, of=keys: median(of / row[name].wall for row in rounds)
     shares(found, rounds, keys, fewer)
@@ -31,20 +32,25 @@ def run(found):
                f"into an empty directory {per_second('empty', keys // 4):,.0f} files/s")
     for name, run in rounds[0].items():
         if isinstance(name, tuple):
-            # A tenth of the keys is enough for what starts anew for each.
-            of = fewer if name[0] == "xargs" else keys
+            of = number(name, keys, fewer)
             figure = f"{per_second(name, of):,.0f} tokens/s, {median(row[name].cpu / of * 1000 for row in rounds):.2f} ms of CPU each"
             peak = f", {median(row[name].peak for row in rounds) / 1e6:.1f} MB" if run.peak else ""
-            found.note(NAMES[name[0]].format(keys=f"{keys:,}", fewer=f"{fewer:,}") + ", " + ", ".join(name[1:]), figure + peak)
+            found.note(NAMES[name[0]].format(of=f"{of:,}") + ", " + ", ".join(name[1:]), figure + peak)
     if calls:
         found.note("system calls per token, 200 of them", f"{calls['total'] / 200:.0f}")
 
 
 NAMES = {
-    "tokman": "`refresh --all --jobs 64`, {keys} keys",
-    "xargs": "`xargs -P64 curl`, {fewer} of them",
+    "tokman": "`refresh --all --jobs 64`, {of} keys",
+    "xargs": "`xargs -P64 curl`, {of} of them",
     "aiohttp": "64 workers of asyncio and aiohttp, without fsync",
 }
+AT_ONCE = "answered at once"
+
+
+def number(name, keys, fewer):
+    """How many a run has: a tenth is enough for what starts anew for each, a quarter where nobody is waited for."""
+    return fewer if name[0] == "xargs" else keys // 4 if AT_ONCE in name else keys
 
 
 def a_round(at, keys, fewer, servers):
@@ -68,10 +74,27 @@ def a_round(at, keys, fewer, servers):
                     shutil.rmtree(config)
         row["xargs", scheme] = xargs(server, fewer)
         if tools.python("aiohttp"):
-            argv = [tools.PYTHON, COMPARED / "refresh.py", files(WORK / f"{scheme}{at}"), server.url]
-            row["aiohttp", scheme] = Run([*argv, *([server.authority] if server.authority else [])])
+            row["aiohttp", scheme] = aiohttp(server, WORK / f"{scheme}{at}")
     row["small"] = Run(REFRESH_ALL, environment(store(f"small{at}", fewer, http.url), http.url), peak=True)
     return row
+
+
+def at_once(at, keys, fewer, servers):
+    """The same without a provider that takes its time: the programs are the limit, and all of them write to memory."""
+    row = {}
+    for scheme, server in servers.items() if Memory.path else ():
+        config = store(f"once{scheme}{at}", keys // 4, server.url, under=Memory.path)
+        row["tokman", scheme, AT_ONCE] = Run(REFRESH_ALL, environment(config, server.url, server.authority), peak=True)
+        row["xargs", scheme, AT_ONCE] = xargs(server, fewer)
+        if tools.python("aiohttp"):
+            row["aiohttp", scheme, AT_ONCE] = aiohttp(server, config)
+        shutil.rmtree(config)
+    return row
+
+
+def aiohttp(server, config):
+    argv = [tools.PYTHON, COMPARED / "refresh.py", files(config), server.url]
+    return Run([*argv, *([server.authority] if server.authority else [])])
 
 
 def xargs(server, number):
@@ -82,7 +105,12 @@ def xargs(server, number):
 
 def shares(found, rounds, keys, fewer):
     """The figures that have bars."""
-    rate = lambda row, name: (fewer if name[0] == "xargs" else keys) / row[name].wall
+    rate = lambda row, name: number(name, keys, fewer) / row[name].wall
+    for peer in ("xargs", "aiohttp"):
+        for scheme in ("http", "https"):
+            if (peer, scheme, AT_ONCE) in rounds[0]:
+                found.figure(f"bulk.{peer}.{scheme}.once", median(
+                    rate(row, ("tokman", scheme, AT_ONCE)) / rate(row, (peer, scheme, AT_ONCE)) for row in rounds))
     for place, ceiling in [("memory", "posts"), ("disk", "writes")]:
         if ("tokman", "http", place) not in rounds[0]:
             found.skip("the store in memory: there is no file system in memory")
