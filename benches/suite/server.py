@@ -9,7 +9,7 @@ class Server:
     """It answers after so many milliseconds; with `tls` under an authority of its own, whose certificate is in a file."""
 
     def __init__(self, milliseconds, tls=False):
-        self.authority = WORK / "authority.pem" if tls else None
+        self.authority = WORK / f"authority-{milliseconds}.pem" if tls else None
         argv = [PEER, "serve", str(milliseconds), *([self.authority] if tls else [])]
         self.child = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.url = self.child.stdout.readline().strip()
