@@ -4,33 +4,29 @@
 //! The lock file is never unlinked: a second process would lock another inode. The name of the in-flight file is
 //! fixed, not random: a later run finds it without reading the directory, and only the lease's holder makes it.
 
+mod lease;
+mod listing;
+
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Read as _, Seek as _, Write as _};
+use std::fs::OpenOptions;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::fsutil::{self, FsError};
 use crate::model::{Key, ProviderName};
+use crate::store::file::lease::{FileLease, try_lock};
+use crate::store::file::listing::FileListing;
 use crate::store::names::Names;
-use crate::store::{
-    Failure, InFlight, Lease, Listed, Listing, Record, Reservation, Sealer, StoreError, Summary, TokenStore,
-};
+use crate::store::{Lease, Listing, Record, Sealer, StoreError, Summary, TokenStore};
 
 /// The most that is read of a record: an answer is capped at 1 MiB, and the member `tokman` is small.
 const RECORD_LIMIT: u64 = 4 << 20;
-
-/// Room that is reserved for an answer beyond the size of the present record, in bytes.
-const RESERVE: usize = 16 << 10;
-
-/// The most that is read of a lock file or a mark.
-const NOTE_LIMIT: u64 = 8 << 20;
 
 /// How often a lease is asked for while another process has it.
 const POLL: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(50));
@@ -50,14 +46,6 @@ type Directories = BTreeMap<ProviderName, (Arc<Names>, Instant)>;
 
 /// How long what was seen of a directory holds for the next of many leases: somebody may move it, or open it to others.
 const SEEN: Duration = Duration::from_secs(1);
-
-/// The content of an in-flight file, padded with blanks to the size that is reserved.
-#[derive(Debug, Serialize, Deserialize)]
-struct Mark {
-    // Null where there is none, never absent: an answer that took the place of a mark is not a mark.
-    #[serde(deserialize_with = "Option::deserialize")]
-    tokman_in_flight: Option<InFlight>,
-}
 
 impl FileStore {
     /// The store whose token files are under `root`. Nothing is made before something is stored.
@@ -189,15 +177,7 @@ impl TokenStore for FileStore {
     }
 
     async fn list(&self, provider: Option<&ProviderName>) -> Result<Box<dyn Listing>, StoreError> {
-        let mut providers = Vec::new();
-        match provider {
-            Some(provider) => providers.push(provider.clone()),
-            None => for_each_name(&self.root, |name| providers.extend(name.parse().ok()))?,
-        }
-        providers.sort_unstable_by(|a: &ProviderName, b| b.cmp(a));
-        let (profiles, in_doubt) = (Vec::new().into_iter(), Vec::new());
-        let store = self.clone();
-        Ok(Box::new(FileListing { store, providers, provider: None, profiles, in_doubt, is_private: false }))
+        Ok(Box::new(FileListing::new(self.clone(), provider)?))
     }
 
     async fn get(&self, key: &Key) -> Result<Option<Record>, StoreError> {
@@ -217,16 +197,7 @@ impl TokenStore for FileStore {
         loop {
             match try_lock(&path, &dir)? {
                 Some(lock) => {
-                    return Ok(Box::new(FileLease {
-                        store: self.clone(),
-                        names,
-                        key: key.clone(),
-                        lock,
-                        lock_path: path,
-                        pending: self.pending(key),
-                        is_clear: false,
-                        reserved: None,
-                    }));
+                    return Ok(Box::new(FileLease::new(self.clone(), names, key.clone(), (lock, path))));
                 }
                 None if started.elapsed() >= wait => {
                     return Err(StoreError::Busy { key: key.clone(), waited: started.elapsed() });
@@ -238,27 +209,6 @@ impl TokenStore for FileStore {
     }
 }
 
-/// Locks the file at `path`, making it if need be; `None` while another process has it.
-fn try_lock(path: &Path, dir: &Path) -> Result<Option<File>, StoreError> {
-    let mut options = OpenOptions::new();
-    let options = fsutil::keep_name(options.read(true).write(true).create(true));
-    let (file, locked) = fsutil::open_seen(path, options, 0o600)?
-        .ok_or_else(|| FsError::io("open", path)(io::ErrorKind::NotFound.into()))?;
-    fsutil::restore_owner_bits(&file, &locked, path)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Ok(None),
-        Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Interrupted => return Ok(None),
-        Err(TryLockError::Error(error)) if fsutil::is_unlockable(&error) => {
-            return Err(StoreError::NoLocks { path: dir.to_owned(), what: "a file system without locks" });
-        }
-        Err(TryLockError::Error(error)) => return Err(FsError::io("lock", path)(error).into()),
-    }
-    // Somebody may have put another file in its place meanwhile: then this lock is nobody's.
-    let named = std::fs::symlink_metadata(path).map_err(FsError::io("look at", path))?;
-    Ok(fsutil::is_same(&locked, &named).then_some(file))
-}
-
 /// A lock on a network file system holds on this machine only, or not at all.
 fn refuse_network_file_system(dir: &Path) -> Result<(), StoreError> {
     match fsutil::network_file_system(dir).map_err(FsError::io("look at", dir))? {
@@ -267,265 +217,12 @@ fn refuse_network_file_system(dir: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// Calls `take` with each name in a directory; none where there is no directory.
-fn for_each_name(dir: &Path, mut take: impl FnMut(&str)) -> Result<(), StoreError> {
-    let entries = match std::fs::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(error) if fsutil::is_absent(&error) => return Ok(()),
-        Err(error) => return Err(FsError::io("list", dir)(error).into()),
-    };
-    for entry in entries {
-        if let Some(name) = entry.map_err(FsError::io("list", dir))?.file_name().to_str() {
-            take(name);
-        }
-    }
-    Ok(())
-}
-
-/// Walks the providers. Of the keys it holds no more than the names of one provider's profiles: they have to be put in
-/// order.
-struct FileListing {
-    store: FileStore,
-    /// Those still to come, the next one last.
-    providers: Vec<ProviderName>,
-    /// The present one; absent before the first.
-    provider: Option<ProviderName>,
-    /// The profiles of the present provider that are still to come.
-    profiles: std::vec::IntoIter<Box<str>>,
-    /// Those of the present provider that are in doubt, in order.
-    in_doubt: Vec<Box<str>>,
-    /// Whether the directory of the present provider was looked at, and found private.
-    is_private: bool,
-}
-
-impl FileListing {
-    /// Reads the names of a provider's profiles.
-    fn enter(&mut self, provider: ProviderName) -> Result<(), StoreError> {
-        let (mut profiles, mut in_doubt): (Vec<Box<str>>, Vec<Box<str>>) = (Vec::new(), Vec::new());
-        for_each_name(&self.store.dir(&provider), |name| {
-            if let Some(profile) = name.strip_prefix('.').and_then(|name| name.strip_suffix(".inflight")) {
-                in_doubt.push(profile.into());
-            // A record that was set aside is listed too, once: reading it says where it is.
-            } else if let Some(profile) = name.strip_suffix(".json").or_else(|| name.strip_suffix(".json.damaged")) {
-                profiles.push(profile.into());
-            }
-        })?;
-        profiles.sort_unstable();
-        profiles.dedup();
-        in_doubt.sort_unstable();
-        (self.provider, self.profiles, self.in_doubt) = (Some(provider), profiles.into_iter(), in_doubt);
-        self.is_private = false;
-        Ok(())
-    }
-}
-
-#[async_trait]
-impl Listing for FileListing {
-    async fn next(&mut self) -> Result<Option<Listed>, StoreError> {
-        loop {
-            let Some(name) = self.profiles.next() else {
-                let Some(provider) = self.providers.pop() else { return Ok(None) };
-                self.enter(provider)?;
-                continue;
-            };
-            let Some((provider, profile)) = self.provider.clone().zip(name.parse().ok()) else { continue };
-            let key = Key { provider, profile };
-            // One that is gone was removed since its name was read.
-            if let Some(summary) = self.store.glance(&key, self.is_private).transpose() {
-                self.is_private |= summary.is_ok();
-                let in_doubt = self.in_doubt.binary_search(&name).is_ok();
-                return Ok(Some(Listed { key, summary, in_doubt }));
-            }
-        }
-    }
-}
-
-/// The lock on a key's lock file, until it is dropped.
-#[derive(Debug)]
-struct FileLease {
-    store: FileStore,
-    /// What puts names on the disk; absent where this lease does so for itself.
-    names: Option<Arc<Names>>,
-    key: Key,
-    lock: File,
-    lock_path: PathBuf,
-    pending: PathBuf,
-    /// Whether it is known that there is no in-flight file: nobody else makes one.
-    is_clear: bool,
-    reserved: Option<File>,
-}
-
-impl FileLease {
-    /// Finishes what an earlier process began: an answer that lies whole in the in-flight file, newer than the record,
-    /// gets its name. Whether there was one.
-    fn finish(&mut self, stored: Option<&Record>) -> Result<bool, StoreError> {
-        let Some(bytes) = self.left()? else { return Ok(false) };
-        let answer = match Record::parse(&bytes, &self.key, &self.pending, None, &self.store.sealer) {
-            Ok(answer) => answer,
-            Err(error @ StoreError::Sealed { .. }) => return Err(error),
-            Err(_) => return Ok(false),
-        };
-        if answer.generation <= stored.map_or(0, |stored| stored.generation) {
-            return Ok(false);
-        }
-        log::warn!("{}: storing an answer that an earlier process had no time to store", self.key);
-        let bytes = Zeroizing::new(bytes);
-        let unblanked = bytes.trim_ascii_end();
-        fsutil::shorten(&self.pending, unblanked.len() as u64)?;
-        fsutil::publish(&self.pending, &self.store.path(&self.key))?;
-        self.is_clear = true;
-        Ok(true)
-    }
-
-    /// Whether the names in the directory are on the disk now.
-    async fn sync_names(&self) -> bool {
-        match &self.names {
-            Some(names) => names.sync().await,
-            None => fsutil::sync_names(&self.store.dir(&self.key.provider)).is_ok(),
-        }
-    }
-
-    /// What lies in the in-flight file; `None` where there is none.
-    fn left(&mut self) -> Result<Option<Vec<u8>>, StoreError> {
-        if self.is_clear {
-            return Ok(None);
-        }
-        let left = fsutil::read_private(&self.pending, NOTE_LIMIT)?;
-        self.is_clear = left.is_none();
-        Ok(left)
-    }
-}
-
-/// Puts a record into the room that was reserved for it, and gives it its name, which is not on the disk yet.
-fn place(reserved: Option<File>, pending: &Path, path: &Path, bytes: &[u8]) -> Result<(), FsError> {
-    match reserved {
-        Some(mut file) => fsutil::rewrite(&mut file, pending, bytes)?,
-        None => drop(fsutil::create_private(pending, bytes, true)?),
-    }
-    fsutil::rename(pending, path)
-}
-
-/// Puts a record into a file of its own, and that in its place.
-fn place_anew(pending: &Path, path: &Path, bytes: &[u8]) -> Result<(), FsError> {
-    fsutil::remove(pending, false)?;
-    fsutil::create_private(pending, bytes, true)?;
-    fsutil::publish(pending, path)
-}
-
-#[async_trait]
-impl Lease for FileLease {
-    async fn get(&mut self) -> Result<Option<Record>, StoreError> {
-        let mut read = self.store.read(&self.key);
-        if let Ok(stored) = &mut read {
-            if self.finish(stored.as_ref())? {
-                return self.store.read(&self.key);
-            }
-            if let Some(stored) = stored {
-                stored.in_flight = !self.is_clear;
-            }
-        }
-        let Err(StoreError::Damaged { path, why }) = read else {
-            return read;
-        };
-        let path = fsutil::set_aside(&path, &FileStore::aside(&self.key))?;
-        Err(StoreError::SetAside { path, why })
-    }
-
-    async fn in_flight(&mut self) -> Result<Option<InFlight>, StoreError> {
-        let Some(bytes) = self.left()? else { return Ok(None) };
-        // A mark that cannot be read was being replaced by the answer: no less in doubt.
-        let mark = serde_json::from_slice::<Mark>(&bytes).unwrap_or(Mark {
-            tokman_in_flight: Some(InFlight { since: Timestamp::UNIX_EPOCH, fingerprint: String::new(), pid: 0 }),
-        });
-        Ok(mark.tokman_in_flight)
-    }
-
-    async fn reserve(&mut self, mark: Option<&InFlight>) -> Result<Reservation, StoreError> {
-        // An answer that cannot be sealed cannot be stored: that is to be known before it is asked for.
-        self.store.sealer.id().map_err(|why| StoreError::Sealed { key: self.key.clone(), why })?;
-        let present = std::fs::metadata(self.store.path(&self.key)).map_or(0, |meta| meta.len());
-        let size = usize::try_from(present.min(RECORD_LIMIT)).unwrap_or_default() + RESERVE;
-        let mut text = serde_json::to_vec(&Mark { tokman_in_flight: mark.cloned() }).unwrap_or_default();
-        text.resize(size.max(text.len()), b' ');
-        // What an earlier process left was looked at by `in_flight`, under this lease. It is not removed first: until
-        // the new mark is there, the old one stays.
-        let (pending, durable) = (self.pending.clone(), mark.is_some());
-        self.is_clear = false;
-        let reserve = move || Ok(fsutil::overwrite_private(&pending, &text, durable)?);
-        // What need not be durable does not wait for the disk, and is done sooner than handed to a thread.
-        self.reserved = Some(if durable { self.store.on_disk(reserve).await? } else { reserve()? });
-        Ok(Reservation(()))
-    }
-
-    async fn put(&mut self, _reservation: Reservation, record: &Record) -> Result<(), StoreError> {
-        let bytes = Arc::new(record.to_json(&self.key, &self.store.sealer)?);
-        let path = self.store.path(&self.key);
-        let (reserved, pending) = (self.reserved.take(), self.pending.clone());
-        let again = (Arc::clone(&bytes), pending.clone(), path.clone());
-        let placed = self.store.on_disk(move || Ok(place(reserved, &pending, &path, bytes.as_bytes())?)).await;
-        if placed.is_ok() && self.sync_names().await {
-            return Ok(());
-        }
-        // The reserved blocks went bad or away: once more with a file of its own.
-        let (bytes, pending, path) = again;
-        self.store.on_disk(move || Ok(place_anew(&pending, &path, bytes.as_bytes())?)).await
-    }
-
-    async fn rewrite(&mut self, record: &Record) -> Result<(), StoreError> {
-        let bytes = record.to_json(&self.key, &self.store.sealer)?;
-        // A file of its own: the mark lies where an answer is written.
-        let path = self.store.rewritten(&self.key);
-        fsutil::remove(&path, false)?;
-        fsutil::create_private(&path, bytes.as_bytes(), true)?;
-        let published = fsutil::publish(&path, &self.store.path(&self.key));
-        if published.is_err() {
-            fsutil::remove(&path, false)?;
-        }
-        Ok(published?)
-    }
-
-    async fn release(&mut self, _reservation: Reservation) -> Result<(), StoreError> {
-        self.reserved = None;
-        let pending = self.pending.clone();
-        self.store.on_disk(move || Ok(fsutil::remove(&pending, true).map(drop)?)).await
-    }
-
-    async fn remove(&mut self) -> Result<bool, StoreError> {
-        fsutil::remove(&self.pending, false)?;
-        fsutil::remove(&self.store.rewritten(&self.key), false)?;
-        let path = self.store.path(&self.key);
-        let aside = fsutil::remove(&path.with_file_name(FileStore::aside(&self.key)), true)?;
-        Ok(fsutil::remove(&path, true)? || aside)
-    }
-
-    async fn last_failure(&mut self) -> Option<Failure> {
-        // By the handle that has the lock: where locks are mandatory, another one may not read.
-        let mut bytes = Vec::new();
-        self.lock.rewind().ok()?;
-        (&self.lock).take(NOTE_LIMIT).read_to_end(&mut bytes).ok()?;
-        serde_json::from_slice(&bytes).ok()
-    }
-
-    async fn note(&mut self, failure: Option<&Failure>) {
-        let text = failure.and_then(|failure| serde_json::to_string(failure).ok()).unwrap_or_default();
-        // Nothing to forget in an empty file: the common case costs one system call.
-        if text.is_empty() && self.lock.metadata().is_ok_and(|meta| meta.len() == 0) {
-            return;
-        }
-        let noted =
-            self.lock.set_len(0).and_then(|()| self.lock.rewind()).and_then(|()| self.lock.write_all(text.as_bytes()));
-        if let Err(error) = noted {
-            log::debug!("cannot note the outcome in {}: {error}", self.lock_path.display());
-        }
-    }
-
-    async fn end(self: Box<Self>) {}
-}
-
 #[cfg(test)]
 mod tests {
+
     use super::*;
     use crate::model::Secret;
+    use crate::store::{Failure, InFlight, Reservation};
 
     fn key() -> Key {
         "square/default".parse().unwrap()
