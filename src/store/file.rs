@@ -219,7 +219,6 @@ fn refuse_network_file_system(dir: &Path) -> Result<(), StoreError> {
 
 #[cfg(test)]
 mod tests {
-
     use super::*;
     use crate::model::Secret;
     use crate::store::{Failure, InFlight, Reservation};
