@@ -8,6 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::net::TcpSocket;
 
 use super::answer::{Answer, Gate};
 use super::request::{Expected, Request};
@@ -245,10 +246,13 @@ impl State {
     }
 }
 
-/// An address where nobody listens.
+/// An address where nobody listens, and where nobody will: the port is kept until the tests end.
 pub fn nobody() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port on loopback");
-    format!("http://{}", listener.local_addr().expect("a bound address"))
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port on loopback");
+    let address = socket.local_addr().expect("a bound address");
+    std::mem::forget(socket);
+    format!("http://{address}")
 }
 
 fn accept(listener: &TcpListener, state: &Arc<State>) {
