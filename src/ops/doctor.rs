@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::config::{ProviderSettings, SecretSource, Settings, config_file, paths};
+use crate::config::{ProviderSettings, SecretSource, Settings, config_file};
 use crate::fsutil::{self, FsError};
 use crate::model::{Replay, Response, lifetime};
 use crate::ops::{Broker, Code, Error, error, rescue};
@@ -308,9 +308,7 @@ impl Doctor<'_> {
 
 /// Records that could not be stored and wait to be brought back.
 fn rescue_files() -> Vec<Finding> {
-    let files = paths::rescue_dirs().into_iter().flat_map(|dir| fs::read_dir(dir).into_iter().flatten().flatten());
-    let rescued = files.map(|entry| entry.path()).filter(|path| rescue::is_rescue(path));
-    rescued.map(|path| rescue_finding(&path)).collect()
+    rescue::files("").map(|path| rescue_finding(&path)).collect()
 }
 
 fn rescue_finding(path: &Path) -> Finding {

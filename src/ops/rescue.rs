@@ -15,6 +15,9 @@ use crate::store::{Lease, Record, Sealer, StoreError};
 /// The most that is read of a rescue file.
 pub(super) const LIMIT: u64 = 4 << 20;
 
+/// What the names of rescue files begin with.
+const PREFIX: &str = "rescue-";
+
 /// Writes a record to the first place that takes it and tells where: for good if one does, else at least until the next
 /// power cut.
 ///
@@ -22,7 +25,7 @@ pub(super) const LIMIT: u64 = 4 << 20;
 /// [`Error::Lost`] where no place did.
 pub fn save(key: &Key, record: &Record, sealer: &Sealer, now: Timestamp) -> Result<PathBuf, Error> {
     let text = record.to_json(key, sealer)?;
-    let name = format!("rescue-{}-{}-{}.json", key.provider, key.profile, now.as_millisecond());
+    let name = format!("{PREFIX}{}-{}-{}.json", key.provider, key.profile, now.as_millisecond());
     let mut last = None;
     let places =
         [true, false].into_iter().flat_map(|durable| paths::rescue_dirs().into_iter().map(move |dir| (dir, durable)));
@@ -49,13 +52,13 @@ pub(super) fn sealed_otherwise(id: &str) -> Vec<(PathBuf, Key, String)> {
         let sealed_with = text(&saved, "sealed_with").filter(|with| with != id)?;
         Some((path, key, crate::model::text::escape(&sealed_with, 16)))
     };
-    files("rescue-").filter_map(other).collect()
+    files("").filter_map(other).collect()
 }
 
 /// Where the record lies that came of this one and could not be stored in its place: the refresh token of this one was
 /// spent for it, and some providers end a grant whose spent token is presented again.
 pub(super) fn later(key: &Key, stored: &Record) -> Option<PathBuf> {
-    files(&format!("rescue-{}-{}-", key.provider, key.profile)).find(|path| {
+    files(&format!("{}-{}-", key.provider, key.profile)).find(|path| {
         opened(path).is_some_and(|(of, saved)| {
             let generation = saved.get("tokman").and_then(|meta| meta.get("generation")?.as_u64());
             of == *key && text(&saved, "account") == stored.token.account && generation > Some(stored.generation)
@@ -63,11 +66,11 @@ pub(super) fn later(key: &Key, stored: &Record) -> Option<PathBuf> {
     })
 }
 
-/// The files of rescued records whose names begin so.
-fn files(with: &str) -> impl Iterator<Item = PathBuf> {
+/// The files of rescued records: all, or those of the keys whose names begin so.
+pub(super) fn files(with: &str) -> impl Iterator<Item = PathBuf> {
     let all = paths::rescue_dirs().into_iter().flat_map(|dir| std::fs::read_dir(dir).into_iter().flatten().flatten());
-    all.filter(move |entry| entry.file_name().to_str().is_some_and(|name| name.starts_with(with)))
-        .map(|entry| entry.path())
+    let is = move |name: &str| name.strip_prefix(PREFIX).is_some_and(|key| key.starts_with(with));
+    all.filter(move |entry| entry.file_name().to_str().is_some_and(is)).map(|entry| entry.path())
 }
 
 /// The key of a rescued record, and what can be read of it without opening its seal.
@@ -81,11 +84,6 @@ fn opened(path: &Path) -> Option<(Key, Response)> {
 /// A member of what tokman wrote beside the answer.
 fn text(saved: &Response, name: &str) -> Option<String> {
     Some(saved.get("tokman")?.get(name)?.as_str()?.to_owned())
-}
-
-/// Whether a file is named as rescued records are.
-pub(super) fn is_rescue(path: &Path) -> bool {
-    path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with("rescue-"))
 }
 
 impl Broker {
