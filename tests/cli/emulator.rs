@@ -203,9 +203,8 @@ fn holds_every_answer_back_where_it_is_told_to() {
     env.tokman(&["obtain", "-p", "wix", "-o", "none"]).code(0);
     assert!(start.elapsed() >= Duration::from_secs(1));
     // A token that is there is printed without asking.
-    let start = Instant::now();
+    drop(emulated);
     env.tokman(&["token", "-p", "wix"]).code(0);
-    assert!(start.elapsed() < Duration::from_secs(1));
 }
 
 #[test]

@@ -131,7 +131,7 @@ fn that_does_not_end_is_ended_after_ten_seconds_and_holds_no_lease_meanwhile() {
     assert!(started.elapsed() < Duration::from_secs(9), "the hook held the lease");
     slow.wait().code(0).stderr_has("did not end within 10 s");
     let took = started.elapsed();
-    assert!(took >= Duration::from_secs(10) && took < Duration::from_secs(20), "{took:?}");
+    assert!(took >= Duration::from_secs(10) && took < Duration::from_secs(40), "{took:?}");
     let hook = format!("/proc/{}", said(&env).trim());
     assert!(!std::path::Path::new(&hook).exists(), "the hook still runs");
     server.finish();

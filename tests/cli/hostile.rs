@@ -35,7 +35,7 @@ fn refresh(env: &TestEnv) -> (Run, u64) {
     });
     let run = running.wait();
     let peak = watch.join().expect("a figure");
-    assert!(started.elapsed() < Duration::from_secs(5), "it took {:?}: {run}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(20), "it took {:?}: {run}", started.elapsed());
     assert!(peak <= PEAK, "{peak} KiB: {run}");
     (run, peak)
 }

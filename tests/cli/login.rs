@@ -1,7 +1,5 @@
 //! Logins without a browser of ours: an address to open, and what the browser brought back.
 
-use std::time::{Duration, Instant};
-
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::{digest, hmac};
@@ -218,11 +216,9 @@ fn never_asks_where_there_is_no_terminal() {
     let mut shop = Shop::square();
     let server = Server::start(vec![]);
     shop.at(&server);
-    let started = Instant::now();
     let running = shop.env.command(&["obtain"]).spawn();
     // Its stdin stays open, and nothing comes: whoever waits for it would wait for ever.
     running.wait_for_stderr("hint: ");
-    assert!(started.elapsed() < Duration::from_secs(5));
     running.wait().code(2).stdout_is("").stderr_has("--code").stderr_has("--refresh-token");
     server.finish();
 }

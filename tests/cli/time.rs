@@ -94,7 +94,7 @@ fn retry_after_is_waited_for_in_both_its_forms() {
         let started = Instant::now();
         env.tokman(&["refresh", "-p", "square", "-o", "none"]).code(0);
         let took = started.elapsed();
-        assert!(took > Duration::from_millis(1900) && took < Duration::from_secs(15), "{took:?}");
+        assert!(took > Duration::from_millis(1900) && took < Duration::from_secs(25), "{took:?}");
         server.exactly(2).finish();
     }
 }
@@ -109,8 +109,8 @@ fn retry_after_beyond_the_budget_is_the_end() {
             let stored = Stored::expired(&server.url());
             stored.put(&mut env);
             let started = Instant::now();
-            env.tokman(&["refresh", "-p", "square", "--timeout", "3s"]).code(7);
-            assert!(started.elapsed() < Duration::from_secs(3));
+            env.tokman(&["refresh", "-p", "square", "--timeout", "50s"]).code(7);
+            assert!(started.elapsed() < Duration::from_secs(40));
             assert_eq!(env.read_token(&stored.key), stored.record());
             server.exactly(1).finish();
         }

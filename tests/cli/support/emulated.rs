@@ -22,7 +22,9 @@ impl<'a> Emulated<'a> {
     pub fn start(home: &'a TestEnv, options: &[&str]) -> Self {
         let running = home.command(&[&["emulator", "--port", "0"], options].concat()).spawn();
         running.wait_for_stderr("Serving on");
-        let printed = running.wait_for_stdout("TOKMAN_EMULATOR_PUBLIC_CLIENT_ID=");
+        let last = "TOKMAN_EMULATOR_PUBLIC_CLIENT_ID=";
+        let whole = |printed: &str| printed.split_once(last)?.1.ends_with('\n').then(|| printed.to_owned());
+        let printed = running.wait_until_stdout(last, whole);
         let pair = |line: &str| line.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
         let variables = printed.lines().map(|line| pair(line).expect("NAME=value")).collect();
         Self { running, variables }

@@ -163,6 +163,12 @@ impl Running<'_> {
         wait_for(&self.stdout, text)
     }
 
+    /// Waits until something is found on its stdout; what was found.
+    #[track_caller]
+    pub fn wait_until_stdout<T>(&self, what: &str, found: impl Fn(&str) -> Option<T>) -> T {
+        wait_until(&self.stdout, what, found)
+    }
+
     /// Waits until this is on its stderr; all of stderr by then.
     #[track_caller]
     pub fn wait_for_stderr(&self, text: &str) -> String {
@@ -222,9 +228,13 @@ impl Drop for Running<'_> {
 
 #[track_caller]
 fn wait_for(stream: &Stream, text: &str) -> String {
-    let (came, _) = stream.wait(LIMIT, |bytes| String::from_utf8_lossy(bytes).contains(text));
-    assert!(came.contains(text), "waited for '{text}', this came: {came}");
-    came
+    wait_until(stream, text, |came| came.contains(text).then(|| came.to_owned()))
+}
+
+#[track_caller]
+fn wait_until<T>(stream: &Stream, what: &str, found: impl Fn(&str) -> Option<T>) -> T {
+    let (came, _) = stream.wait(LIMIT, |bytes| found(&String::from_utf8_lossy(bytes)).is_some());
+    found(&came).unwrap_or_else(|| panic!("waited for '{what}', this came: {came}"))
 }
 
 /// A process that has ended.
