@@ -7,7 +7,8 @@
 //! GNU ld and LLD, which Rust links with, know such scripts; not every linker does, so one that is chosen is left alone.
 #![expect(clippy::disallowed_macros, clippy::disallowed_methods, reason = "how cargo is told")]
 
-use std::env;
+use std::path::Path;
+use std::{env, fs};
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
@@ -19,8 +20,12 @@ fn main() {
     if !is("PROFILE", "release") || !is("CARGO_CFG_TARGET_OS", "linux") || chosen {
         return;
     }
-    if let Ok(root) = env::var("CARGO_MANIFEST_DIR") {
-        println!("cargo:rustc-link-arg-bins=-T{root}/src/start.ld");
+    // A copy: of what a build script said, cargo keeps only its own directory right where a checkout is moved.
+    let script = Path::new(&env::var_os("OUT_DIR").unwrap_or_default()).join("start.ld");
+    if let Err(error) = fs::read("src/start.ld").and_then(|text| fs::write(&script, text)) {
+        println!("cargo:warning=the program starts slower than it could: src/start.ld: {error}");
+    } else {
+        println!("cargo:rustc-link-arg-bins=-T{}", script.display());
     }
     if is("CARGO_CFG_TARGET_ENV", "gnu") {
         println!("cargo:rustc-link-lib=static:-bundle,+verbatim=libgcc_eh.a");

@@ -61,9 +61,9 @@ impl fmt::Display for ProviderName {
     }
 }
 
-/// The name of one stored token of a provider; `default` if unnamed.
+/// The name of one stored token of a provider; `default` if unnamed. Small: a run over all keys holds them all.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ProfileName(String);
+pub struct ProfileName(Box<str>);
 
 impl ProfileName {
     /// The name as it is written.
@@ -75,7 +75,7 @@ impl ProfileName {
 
 impl Default for ProfileName {
     fn default() -> Self {
-        Self("default".to_owned())
+        Self("default".into())
     }
 }
 
@@ -86,7 +86,7 @@ impl FromStr for ProfileName {
         let rest_ok = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '@' | '-');
         if text.len() <= MAX_NAME && text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.chars().all(rest_ok)
         {
-            Ok(Self(text.to_owned()))
+            Ok(Self(text.into()))
         } else {
             Err(NameError::Profile(crate::model::text::escape(text, 60)))
         }

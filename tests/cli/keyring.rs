@@ -41,24 +41,23 @@ impl Session {
         let mut keyring = keyring.ok()?;
         keyring.stdin.take()?.write_all(b"unlocked").ok()?;
         session.keyring = Some(keyring);
-        // It has its name on the bus once it answers.
-        wait_for(|| session.asks("search").is_some_and(|mut asked| asked.wait().is_ok_and(|status| status.success())));
+        // It answers before its keyring is open: it is there once it takes something.
+        wait_for(|| session.keep("ready", "yes"));
         Some(session)
     }
 
-    /// `secret-tool` with the entry that these tests use.
-    fn asks(&self, verb: &str) -> Option<Child> {
-        let label: &[&str] = if verb == "store" { &["--label=tokman"] } else { &[] };
-        Command::new("secret-tool")
-            .arg(verb)
-            .args(label)
-            .args(["service", "tokman", "username", "square secret"])
+    /// Puts a secret into the keyring; whether it was taken.
+    fn keep(&self, username: &str, secret: &str) -> bool {
+        let asked = Command::new("secret-tool")
+            .args(["store", "--label=tokman", "service", "tokman", "username", username])
             .env("DBUS_SESSION_BUS_ADDRESS", &self.address)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            .spawn()
-            .ok()
+            .spawn();
+        let Ok(mut asked) = asked else { return false };
+        let given = asked.stdin.take().is_some_and(|mut stdin| stdin.write_all(secret.as_bytes()).is_ok());
+        asked.wait().is_ok_and(|status| status.success()) && given
     }
 }
 
@@ -128,9 +127,7 @@ fn seals_the_token_files_with_a_key_that_only_the_keyring_has() {
 fn takes_a_client_secret_from_an_entry() {
     let Some((mut env, session)) = world() else { return };
     let secret = canary("kept-secret");
-    let mut asked = session.asks("store").expect("secret-tool");
-    asked.stdin.take().expect("stdin").write_all(secret.as_bytes()).expect("stdin that takes it");
-    assert!(asked.wait().expect("an end").success());
+    assert!(session.keep("square secret", &secret));
     let sent = secret.clone();
     let server = Server::with(move |request, _| {
         assert!(request.text().contains(&sent), "the secret of the keyring is sent");

@@ -1,5 +1,6 @@
 //! What is due, and in which order: the most urgent first. Pure.
 
+use std::num::NonZeroI64;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -93,8 +94,8 @@ pub(super) struct Entry {
     pub(super) urgency: i64,
     /// The generation that was listed.
     pub(super) generation: u64,
-    /// The end of the stored access token, in seconds; absent where it is not known.
-    pub(super) ends: Option<i64>,
+    /// The end of the stored access token, in seconds since 1970; absent where it is not known.
+    pub(super) ends: Option<NonZeroI64>,
 }
 
 impl Entry {
@@ -106,13 +107,13 @@ impl Entry {
             // An answer that may have been lost is given again for a short time only.
             urgency: if in_doubt { i64::MIN } else { life.urgency() },
             generation: summary.generation,
-            ends: life.expires_at.map(Timestamp::as_second),
+            ends: life.expires_at.map(Timestamp::as_second).and_then(NonZeroI64::new),
         }
     }
 
     /// The end of the stored access token.
     pub(super) fn expires_at(&self) -> Option<Timestamp> {
-        self.ends.and_then(|ends| Timestamp::from_second(ends).ok())
+        self.ends.and_then(|ends| Timestamp::from_second(ends.get()).ok())
     }
 }
 
