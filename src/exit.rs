@@ -9,11 +9,12 @@ use crate::config::ConfigError;
 use crate::flags::LogFormat;
 use crate::model::Key;
 use crate::net::loopback::ListenError;
+use crate::ops::bulk::tally::Tally;
 use crate::ops::{Code, Error, error};
 use crate::output::response::UnprintableToken;
 use crate::output::{OutputError, Printer, terminal};
 use crate::provider::{Need, ProviderError, Refusal, RefusalClass};
-use crate::store::{SealError, StoreError};
+use crate::store::{Place, SealError, StoreError};
 use block::{block, line};
 
 /// A command that cannot be run as it was written.
@@ -200,25 +201,33 @@ fn hint_of(error: &Error, key: Option<&Key>) -> Option<String> {
             "mend it, then run it again with --replace: those that are stored are stored once more{}",
             hint_of(why, key).map(|hint| format!(" ({hint})")).unwrap_or_default()
         )),
-        Error::Keys { needs_login: true, .. } => {
-            Some("see who has to log in: tokman status --only needs_login".to_owned())
-        }
-        Error::Keys { code: Code::Rejected, .. } => {
-            Some("check the client id and the client secret; the stored grants are kept".to_owned())
-        }
-        Error::Keys { .. } => Some("the stored grants are kept; the next run takes up the rest".to_owned()),
+        Error::Keys { code, tally, .. } => Some(hint_of_keys(*code, tally)),
         Error::Login(_) => key.map(|key| format!("begin again: tokman obtain {} --no-browser", options(key))),
         Error::Provider(_) | Error::Lost { .. } | Error::Rescue(_) | Error::System(_) => None,
     }
 }
 
+/// What a person has to do after a run; the next run does the rest.
+fn hint_of_keys(code: Code, tally: &Tally) -> String {
+    let rescued = (tally.rescued > 0).then_some("see which rescue files to put back: tokman doctor");
+    let dead = (tally.needs_login > 0).then_some("see who has to log in: tokman status --only needs_login");
+    let rest = match code {
+        Code::Rejected => "check the client id and the client secret; the stored grants are kept",
+        _ => "the stored grants are kept; the next run takes up the rest",
+    };
+    let hints: Vec<&str> = rescued.into_iter().chain(dead).collect();
+    if hints.is_empty() { rest.to_owned() } else { hints.join("; ") }
+}
+
 fn hint_of_store(error: &StoreError) -> Option<String> {
     match error {
         StoreError::Fs(error) => error.remedy(),
-        StoreError::Damaged { path, .. } | StoreError::SetAside { path, .. } => Some(format!(
-            "a grant may be in it: mend it and move it back, or log in anew with 'tokman obtain', which leaves it where it is: {}",
-            path.display()
+        StoreError::SetAside { place: Place::Row { key, .. }, .. } => Some(format!(
+            "a grant may be in it: write it into a file, mend it, and give it to 'tokman import --replace <FILE', or log in anew, which leaves it where it is: tokman obtain {}", options(key)
         )),
+        StoreError::Damaged { .. } | StoreError::SetAside { .. } => Some(
+            "a grant may be in it: mend it and move it back, or log in anew with 'tokman obtain', which leaves it where it is".to_owned()
+        ),
         StoreError::Newer { .. } | StoreError::NewerTables { .. } => Some("use the newer tokman".to_owned()),
         StoreError::Busy { .. } => Some("try again; if it stays so, look for a tokman that hangs".to_owned()),
         StoreError::Overtaken { .. } => Some("try again, with a longer --timeout if this process was slow".to_owned()),

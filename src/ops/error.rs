@@ -11,6 +11,7 @@ use crate::fsutil::FsError;
 use crate::model::{Key, ProviderName};
 use crate::net::NetError;
 use crate::net::loopback::ListenError;
+use crate::ops::bulk::tally::Tally;
 use crate::provider::{Need, ProviderError, RefusalClass};
 use crate::store::{Failure, StoreError};
 
@@ -206,8 +207,8 @@ pub enum Error {
         code: Code,
         /// How many had which fate.
         text: String,
-        /// Whether a person has to log in for some.
-        needs_login: bool,
+        /// The same in numbers.
+        tally: Tally,
     },
     /// The system refused something that always works.
     #[error("{0}")]

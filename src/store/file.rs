@@ -23,7 +23,7 @@ use crate::model::{Key, ProviderName};
 use crate::store::file::lease::{FileLease, try_lock};
 use crate::store::file::listing::FileListing;
 use crate::store::names::Names;
-use crate::store::{Lease, Listing, Record, Sealer, StoreError, Summary, TokenStore};
+use crate::store::{Lease, Listing, Place, Record, Sealer, StoreError, Summary, TokenStore};
 
 /// The most that is read of a record: an answer is capped at 1 MiB, and the member `tokman` is small.
 const RECORD_LIMIT: u64 = 4 << 20;
@@ -151,7 +151,7 @@ impl FileStore {
         let Some((file, meta)) = fsutil::open_seen(&path, &options, 0o600)? else {
             let aside = path.with_file_name(Self::aside(key));
             return match std::fs::symlink_metadata(&aside) {
-                Ok(_) => Err(StoreError::SetAside { path: aside, why: "in an earlier run".to_owned() }),
+                Ok(_) => Err(StoreError::SetAside { place: Place::File(aside), why: "in an earlier run".to_owned() }),
                 Err(_) => Ok(None),
             };
         };

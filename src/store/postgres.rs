@@ -20,7 +20,7 @@ use crate::config::PostgresSettings;
 use crate::model::{Key, ProviderName};
 use crate::store::postgres::error::{Trouble, refused};
 use crate::store::postgres::pool::Pool;
-use crate::store::{Facts, Lease, Listed, Listing, Record, SealError, Sealer, StoreError, Summary, TokenStore};
+use crate::store::{Facts, Lease, Listed, Listing, Place, Record, SealError, Sealer, StoreError, Summary, TokenStore};
 
 /// The version of the tables that this tokman knows.
 const VERSION: i32 = 1;
@@ -72,6 +72,11 @@ impl PostgresStore {
     /// What messages call the row of a key.
     fn path(&self, key: &Key) -> PathBuf {
         format!("{key} in {}", self.pool.place()).into()
+    }
+
+    /// Where the damaged record of a key is put.
+    fn aside(&self, key: &Key) -> Place {
+        Place::Row { key: key.clone(), database: self.pool.place() }
     }
 
     /// Nothing is stored that is not sealed, so nothing is read that cannot be.
@@ -176,7 +181,7 @@ impl PostgresStore {
     fn open(&self, key: &Key, stored: &Stored) -> Result<Option<Record>, StoreError> {
         let Some(text) = &stored.record else {
             if stored.is_aside {
-                return Err(StoreError::SetAside { path: self.path(key), why: "in an earlier run".to_owned() });
+                return Err(StoreError::SetAside { place: self.aside(key), why: "in an earlier run".to_owned() });
             }
             return Ok(None);
         };
@@ -193,7 +198,7 @@ impl PostgresStore {
     fn glance(&self, key: &Key, record: Option<&str>) -> Result<Summary, StoreError> {
         match record {
             Some(text) => Record::glance(text.as_bytes(), key, &self.path(key), None),
-            None => Err(StoreError::SetAside { path: self.path(key), why: "in an earlier run".to_owned() }),
+            None => Err(StoreError::SetAside { place: self.aside(key), why: "in an earlier run".to_owned() }),
         }
     }
 }

@@ -118,6 +118,15 @@ fn a_damaged_record_is_set_aside_and_never_overwritten() {
     env.tokman(&TOKEN).code(8).stderr_has("set aside");
     let aside = database.column("square/default", "aside");
     assert!(aside.starts_with(&damaged) && aside.ends_with("\n{SECOND"), "{aside}");
+    // As the hint says: into a file, mended, and back.
+    let run = env.tokman(&TOKEN);
+    run.code(8).stderr_has("column aside of tokman.token").stderr_has("give it to 'tokman import --replace <FILE'");
+    env.command(&["import", "--replace"])
+        .stdin(damaged.replace("\"generation\": 9", "\"generation\": 2"))
+        .run()
+        .code(0);
+    env.tokman(&REFRESH).code(0);
+    assert_eq!(server.requests(), 1);
     env.tokman(&["remove", "-p", "square"]).code(0);
 }
 

@@ -139,7 +139,11 @@ fn what_was_spent_for_a_rescued_token_is_not_presented_again() {
             .stderr_has("could not be stored in an earlier run; it is in /")
             .stderr_has(&put_back);
     }
-    env.tokman(&["refresh", "--all", "-o", "json"]).code(9).stdout_has("could not be stored in an earlier run");
+    let run = env.tokman(&["refresh", "--all", "-o", "json"]);
+    run.code(9).stdout_has("could not be stored in an earlier run");
+    run.stderr_has("hint: see which rescue files to put back: tokman doctor");
+    let named = format!("--rescue '{}'", rescue.display());
+    env.tokman(&["doctor", "--offline"]).code(10).stdout_has(&named);
     assert!(rescue.exists());
     works_again(&mut env, &stored, &rescue);
 }

@@ -67,6 +67,8 @@ pub struct Tally {
     pub rejected: usize,
     /// Of these, how many will pass ([`Code::TryAgain`]).
     pub passing: usize,
+    /// Of these, how many wait in a rescue file ([`Code::NotSaved`]).
+    pub rescued: usize,
     /// Have a dead grant.
     pub needs_login: usize,
     /// Were not begun.
@@ -97,6 +99,7 @@ impl Tally {
         match code {
             Code::Rejected => self.rejected += 1,
             Code::TryAgain => self.passing += 1,
+            Code::NotSaved => self.rescued += 1,
             _ => {}
         }
     }
@@ -138,7 +141,7 @@ impl Tally {
             _ => Code::Partial,
         };
         let text = format!("not all keys could be refreshed: {}", self.words());
-        Some(Error::Keys { code, text, needs_login: self.needs_login > 0 })
+        Some(Error::Keys { code, text, tally: *self })
     }
 }
 

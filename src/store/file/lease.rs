@@ -14,7 +14,7 @@ use crate::fsutil::{self, FsError};
 use crate::model::Key;
 use crate::store::file::{FileStore, RECORD_LIMIT};
 use crate::store::names::Names;
-use crate::store::{Failure, InFlight, Lease, Record, Reservation, StoreError};
+use crate::store::{Failure, InFlight, Lease, Place, Record, Reservation, StoreError};
 
 /// Room that is reserved for an answer beyond the size of the present record, in bytes.
 const RESERVE: usize = 16 << 10;
@@ -149,8 +149,8 @@ impl Lease for FileLease {
         let Err(StoreError::Damaged { path, why }) = read else {
             return read;
         };
-        let path = fsutil::set_aside(&path, &FileStore::aside(&self.key))?;
-        Err(StoreError::SetAside { path, why })
+        let place = Place::File(fsutil::set_aside(&path, &FileStore::aside(&self.key))?);
+        Err(StoreError::SetAside { place, why })
     }
 
     async fn in_flight(&mut self) -> Result<Option<InFlight>, StoreError> {

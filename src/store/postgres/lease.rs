@@ -186,14 +186,14 @@ impl Lease for PostgresLease {
         let Some(stored) = stored else { return Ok(None) };
         self.generation = stored.generation;
         let read = self.store.open(&self.key, &stored);
-        let Err(StoreError::Damaged { path, why }) = read else {
+        let Err(StoreError::Damaged { why, .. }) = read else {
             return read;
         };
         let aside = self.ask(SET_ASIDE, &[]).await.map_err(|trouble| self.explain(trouble))?;
         if aside.is_empty() {
             return Err(self.overtaken());
         }
-        Err(StoreError::SetAside { path, why })
+        Err(StoreError::SetAside { place: self.store.aside(&self.key), why })
     }
 
     async fn in_flight(&mut self) -> Result<Option<InFlight>, StoreError> {
