@@ -28,9 +28,7 @@ def run(found):
         finally:
             emulator.terminate()
             emulator.wait()
-        looked = [Run([TOKMAN, "check"], environ) for _ in range(ROUNDS)]
-        found.note("looking through the table", f"{median(look.wall for look in looked) / keys * 1e6:.0f} us a key, "
-                   f"{median(look.cpu for look in looked) / keys * 1e6:.0f} us of them CPU of the machine that looks")
+        looks(found, cluster, environ, count(200_000))
 
 
 def settings(cluster, emulator):
@@ -73,6 +71,18 @@ def refreshes(found, cluster, environ, keys):
     found.note("the database's writes for a refresh", f"{commits / keys:.1f} transactions, {updates / keys:.1f} row versions "
                f"({hot / max(updates, 1):.0%} without an index), {wal / keys / 1024:.1f} KiB of log; "
                f"{size / keys / 1024:.1f} KiB a token with its dead rows")
+
+
+def looks(found, cluster, environ, keys):
+    """How long a look at every row takes, in a table as autovacuum keeps it."""
+    cluster.psql("INSERT INTO tokman.token (provider, profile, record, generation) "
+                 "SELECT provider, 'x' || n, replace(record, profile, 'x' || n), generation "
+                 f"FROM (SELECT * FROM tokman.token LIMIT 1) AS one, generate_series(1, {keys}) AS n")
+    cluster.psql("VACUUM ANALYZE tokman.token")
+    keys = int(cluster.psql("SELECT count(*) FROM tokman.token"))
+    looked = [Run([TOKMAN, "check"], environ) for _ in range(ROUNDS)]
+    found.note(f"looking through a table of {keys}", f"{median(look.wall for look in looked) / keys * 1e6:.1f} us a key, "
+               f"{median(look.cpu for look in looked) / keys * 1e6:.1f} us of them CPU of the machine that looks")
 
 
 def counters(cluster):
