@@ -167,7 +167,7 @@ fn hint_of(error: &Error, key: Option<&Key>) -> Option<String> {
             options(key)
         )),
         Error::TooOld { key, .. } => Some(format!("tokman refresh {}", options(key))),
-        Error::OtherAccount { key, rescue, .. } => Some(format!(
+        Error::OtherAccount { key, rescue, .. } | Error::RefreshTokenOnly { key, rescue, .. } => Some(format!(
             "to overwrite the stored one all the same: tokman import --rescue '{}' {} --replace",
             rescue.display(),
             options(key)

@@ -43,7 +43,7 @@ impl fmt::Display for Kind {
 pub struct Token {
     /// The sort of credential; absent where a file of another tool does not say.
     pub kind: Option<Kind>,
-    /// The access token.
+    /// The access token; empty where an answer had none of use, and its refresh token was kept.
     pub access: Secret,
     /// `token_type` as the provider wrote it; absent where it did not (Wix's legacy answers).
     pub token_type: Option<String>,

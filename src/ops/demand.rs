@@ -60,15 +60,15 @@ pub(super) fn seed(issuer: &Issuer) -> Option<Secret> {
     issuer.settings().seed.clone().filter(|_| !issuer.mints())
 }
 
-/// A record that has nothing but a refresh token yet. It is never stored as it is.
-pub(super) fn seeded(issuer: &Issuer, refresh: Secret) -> Record {
+/// A record that has nothing but a refresh token yet; the access token that it has not ended `now`.
+pub(super) fn seeded(issuer: &Issuer, refresh: Secret, now: Timestamp) -> Record {
     Record {
         token: Token {
             kind: None::<Kind>,
             access: Secret::new(""),
             token_type: None,
             refresh: Some(refresh),
-            expires_at: None,
+            expires_at: Some(now),
             refresh_expires_at: None,
             account: None,
             scopes: Vec::new(),

@@ -180,6 +180,16 @@ pub enum Error {
         /// Where the record is.
         rescue: PathBuf,
     },
+    /// The answer to a grant has a refresh token, but no access token of use; what it would take the place of is stored.
+    #[error("{why}; its refresh token is in {}", rescue.display())]
+    RefreshTokenOnly {
+        /// Whose it is.
+        key: Key,
+        /// Where it is.
+        rescue: PathBuf,
+        /// What is wrong with the answer.
+        why: ProviderError,
+    },
     /// A login that does not fit: an address of another login, none pending, too old.
     #[error("{0}")]
     Login(String),
@@ -232,7 +242,8 @@ impl Error {
             | Error::Rescued { .. }
             | Error::Lost { .. }
             | Error::OtherAccount { .. }
-            | Error::NoAccount { .. } => Code::NotSaved,
+            | Error::NoAccount { .. }
+            | Error::RefreshTokenOnly { .. } => Code::NotSaved,
             Error::Login(_) | Error::Rescue(_) | Error::Import(_) => Code::Usage,
             Error::Stopped { why, .. } => why.code(),
             Error::Keys { code, .. } => *code,

@@ -163,7 +163,7 @@ impl Broker {
             Some(record) => Some(record),
             // It was there before the lease: whoever removed it meanwhile meant that.
             None if before.generation.is_some() => return Err(Error::NotFound { key: key.clone() }),
-            None => seed(issuer).map(|refresh| seeded(issuer, refresh)),
+            None => seed(issuer).map(|refresh| seeded(issuer, refresh, self.clock.now())),
         };
         if let Some(record) = &record
             && let Some(mark) = doubt(key, lease, record).await?

@@ -3,11 +3,12 @@
 use jiff::Timestamp;
 
 use crate::model::{Freshness, Grant, Key, ProfileName};
-use crate::ops::exchange::{Spent, next_record};
+use crate::ops::demand::seeded;
+use crate::ops::exchange::{Held, Spent, next_record};
 use crate::ops::history::{Action, Event};
 use crate::ops::save::Over;
 use crate::ops::{Broker, Error, Issuer, Outcome, Source, rescue};
-use crate::provider::Wanted;
+use crate::provider::{Exchange, Provider, ProviderError, Wanted};
 use crate::store::{Lease, Record, StoreError};
 
 /// How an obtained token is kept.
@@ -109,9 +110,17 @@ impl Broker {
             Grant::ClientCredentials { .. } | Grant::Migration { .. } => None,
         };
         let spent = spent.map(|secret| Spent { secret, record: None });
-        let asked = self.exchange(key, issuer, lease, spent, |provider| provider.obtain(grant, wanted)).await?;
-        let (token, held, sent_at) = asked;
+        let ask = |provider: &dyn Provider| provider.obtain(grant, wanted).map(Exchange::or_refresh_token);
+        let (token, held, sent_at) = self.exchange(key, issuer, lease, spent, ask).await?;
         let grant = Some(grant.grant_type().to_string());
+        let token = match token {
+            Ok(token) => token,
+            Err((refresh, why)) => {
+                let token = seeded(issuer, refresh, sent_at).token;
+                let kept = Record { refreshed_at: None, ..next_record(old, token, grant, issuer, sent_at) };
+                return Err(self.keep_refresh_token(key, lease, held, old, (kept, keep), why).await);
+            }
+        };
         // A new grant: its own beginning, but a later generation.
         let mut next = next_record(None, token, grant, issuer, sent_at);
         if keep.by_account {
@@ -127,6 +136,34 @@ impl Broker {
         }
         let (stored, _) = self.store_or_rescue(key, lease, held, next, Over::Anything).await?;
         Ok(obtained(key, stored))
+    }
+
+    /// Keeps the refresh token of an answer that has no access token of use: whatever was handed in is spent. Whose it is
+    /// nobody knows, so it takes no other token's place. The error that the answer is, or that says where it is kept.
+    async fn keep_refresh_token(
+        &self,
+        key: &Key,
+        lease: &mut dyn Lease,
+        held: Held,
+        old: Option<&Record>,
+        (kept, keep): (Record, Keep),
+        why: ProviderError,
+    ) -> Error {
+        if (old.is_none() || keep.replace) && !keep.by_account {
+            return match self.store_or_rescue(key, lease, held, kept, Over::Anything).await {
+                Ok(_) => {
+                    log::warn!("{key}: the refresh token of the answer is stored");
+                    why.into()
+                }
+                Err(error) => error,
+            };
+        }
+        let rescue = rescue::save(key, &kept, &self.sealer, self.clock.now());
+        held.release(lease).await;
+        match rescue {
+            Ok(rescue) => Error::RefreshTokenOnly { key: key.clone(), rescue, why },
+            Err(error) => error,
+        }
     }
 
     /// Stores a record under the name of its account. The account's own record is replaced: it is the same grant anew.

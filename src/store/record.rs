@@ -107,6 +107,9 @@ impl Record {
     /// Whether the access token is fresh at `now`, with a margin.
     #[must_use]
     pub fn freshness(&self, now: Timestamp, margin: std::time::Duration) -> Freshness {
+        if self.token.access.is_empty() {
+            return Freshness::Expired;
+        }
         lifetime::freshness(self.token.expires_at, self.refreshed_at, now, margin)
     }
 
@@ -131,7 +134,9 @@ impl Record {
     fn to_response(&self, key: &Key, sealer: &Sealer) -> Result<Response, StoreError> {
         let token = &self.token;
         let mut flat = token.response.clone();
-        flat.set("access_token", Value::from(token.access.expose()));
+        if !token.access.is_empty() {
+            flat.set("access_token", Value::from(token.access.expose()));
+        }
         // An answer that omits the refresh token leaves the old one good: it has to be in the file all the same.
         if let Some(refresh) = &token.refresh {
             flat.set("refresh_token", Value::from(refresh.expose()));
@@ -200,9 +205,12 @@ impl Record {
             })?)?;
         }
         let text = |names: [&str; 2]| names.iter().find_map(|name| flat.text(name)).map(str::to_owned);
-        let access =
-            text(["access_token", "accessToken"]).ok_or_else(|| damaged("it has no access_token".to_owned()))?;
         let refresh = text(["refresh_token", "refreshToken"]).map(Secret::new);
+        // A record of ours may have a refresh token only: all that was of use in an answer.
+        let refresh_only = (meta.is_some() && refresh.is_some()).then(String::new);
+        let access = text(["access_token", "accessToken"])
+            .or(refresh_only)
+            .ok_or_else(|| damaged("it has no access_token".to_owned()))?;
         let token_type = text(["token_type", "tokenType"]);
         Ok(match meta {
             Some(meta) => Self {
@@ -238,7 +246,11 @@ impl Record {
         match serde_json::from_slice::<Glance>(bytes) {
             Ok(Glance { tokman: Some(meta), access_token, refresh_token, sealed }) => {
                 let meta = meta.check(key, path)?;
-                let has_token = if meta.sealed_with.is_some() { sealed.is_some() } else { access_token.is_some() };
+                let has_token = if meta.sealed_with.is_some() {
+                    sealed.is_some()
+                } else {
+                    access_token.is_some() || refresh_token.is_some()
+                };
                 if !has_token {
                     let why = "it has no access_token".to_owned();
                     return Err(StoreError::Damaged { path: path.to_owned(), why });

@@ -449,6 +449,49 @@ mod refreshes {
     }
 
     #[test]
+    fn lose_no_refresh_token_that_comes_without_an_access_token_of_use() {
+        let (new, newer) = (canary("new"), canary("newer"));
+        let bound = |refresh: &str| json!({"access_token": "t", "token_type": "DPoP", "refresh_token": refresh});
+        let answers = [bound(&new), json!({"access_token": canary("access"), "expires_in": 60}), bound(&newer)];
+        let server = acme(move |_, n| Answer::json(200, answers[n].clone()));
+        let env = world(&server.url(), "");
+        let obtain = || env.command(&["obtain", "--refresh-token", "-", "-o", "none"]).stdin(canary("handed-in")).run();
+        obtain().code(6).stderr_has("DPoP").stderr_has("the refresh token of the answer is stored");
+        assert_eq!(env.read_token("acme/default")["refresh_token"], new.as_str());
+        env.tokman(&["refresh", "-o", "none"]).code(0);
+        // It may be another person's: what is stored stays, and what came lies beside it.
+        let stored = env.read_token("acme/default");
+        let run = obtain();
+        run.code(10).stderr_has("DPoP").stderr_has("its refresh token is in /").stderr_has("--replace");
+        assert_eq!(env.read_token("acme/default"), stored);
+        let put_back = run.stderr.split("tokman import ").nth(1).and_then(|rest| rest.lines().next()).expect("a hint");
+        let words = put_back.replace('\'', "");
+        env.tokman(&[&["import"], &words.split(' ').collect::<Vec<_>>()[..]].concat()).code(0);
+        assert_eq!(env.read_token("acme/default")["refresh_token"], newer.as_str());
+        server.finish();
+    }
+
+    #[test]
+    fn keep_what_comes_for_a_token_from_the_environment() {
+        let next = canary("next");
+        let first = json!({"access_token": "t", "token_type": "DPoP", "refresh_token": next});
+        let server = acme(move |request, n| match n {
+            0 => Answer::json(200, first.clone()),
+            _ => {
+                assert!(request.form().contains(&("refresh_token".to_owned(), next.clone())), "{}", request.text());
+                Answer::json(200, json!({"access_token": canary("access"), "expires_in": 60}))
+            }
+        });
+        let mut env = world(&server.url(), "");
+        env.set("TOKMAN_ACME_REFRESH_TOKEN", canary("seed"));
+        env.tokman(&["token"]).code(6).stderr_has("DPoP");
+        env.tokman(&["status", "--only", "expired"]).code(0).stdout_has("acme/default");
+        env.tokman(&["refresh", "-o", "none"]).code(0);
+        assert_eq!(paths(&server).len(), 3);
+        server.finish();
+    }
+
+    #[test]
     fn mint_again_where_the_token_came_by_client_credentials() {
         let (secret, access) = (canary("secret"), canary("access"));
         let token = json!({"access_token": access, "token_type": "Bearer", "expires_in": 3600});
