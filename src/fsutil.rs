@@ -125,11 +125,12 @@ pub fn read_handed_over(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, FsEr
     read_capped(file, path, limit).map(Some)
 }
 
-/// Reads a file that need not be private, as a config file without secrets, and tells its permission bits.
+/// Reads a file that others may read but that is our own word, or root's, as a config file without secrets: nobody else
+/// may write it. Tells its permission bits.
 ///
 /// # Errors
 /// What is wrong with the file.
-pub fn read_any(path: &Path, limit: u64) -> Result<Option<(Vec<u8>, u32)>, FsError> {
+pub fn read_trusted(path: &Path, limit: u64) -> Result<Option<(Vec<u8>, u32)>, FsError> {
     let file = match platform::open_at_once(OpenOptions::new().read(true)).open(path) {
         Ok(file) => file,
         Err(error) if is_absent(&error) => return Ok(None),
@@ -139,6 +140,7 @@ pub fn read_any(path: &Path, limit: u64) -> Result<Option<(Vec<u8>, u32)>, FsErr
     if !meta.is_file() {
         return Err(FsError::NotAFile { path: path.to_owned(), what: platform::kind(&meta) });
     }
+    platform::check_writers(path, &meta)?;
     read_capped(file, path, limit).map(|bytes| Some((bytes, platform::mode(&meta))))
 }
 

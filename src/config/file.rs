@@ -176,9 +176,9 @@ impl FileConfig {
     /// Loads the file; the defaults where there is none.
     ///
     /// # Errors
-    /// What is wrong with it, and that others can read a secret in it.
+    /// What is wrong with it, and that others can write it, or read a secret in it: it names programs to be run.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let Some((bytes, mode)) = fsutil::read_any(path, LIMIT)? else {
+        let Some((bytes, mode)) = fsutil::read_trusted(path, LIMIT)? else {
             return Ok(Self::default());
         };
         let text = String::from_utf8(bytes).map_err(|_| ConfigError::Syntax {

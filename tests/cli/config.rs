@@ -179,6 +179,25 @@ fn refuses_a_literal_secret_that_others_can_read_and_tells_the_chmod() {
 }
 
 #[test]
+fn obeys_no_config_file_that_others_can_write() {
+    let env = TestEnv::new();
+    let file = env.config_dir().join("config.toml");
+    env.write_config("[provider.square]\nclient_id = \"id\"\n");
+    for (mode, mended) in [(0o666, "644"), (0o602, "600"), (0o777, "755")] {
+        env.set_mode(&file, mode);
+        let run = env.tokman(&["status"]);
+        run.code(3).stderr_has("is open to other users").stderr_has(&format!("hint: chmod {mended} '"));
+    }
+    // A group of our own is most often ours alone.
+    env.set_mode(&file, 0o664);
+    env.tokman(&["status"]).code(0);
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::chown(&file, Some(65534), None).expect("root may");
+        env.tokman(&["status"]).code(3).stderr_has("belongs to another user (uid 65534)");
+    }
+}
+
+#[test]
 fn refuses_look_alike_addresses_before_connecting() {
     let server = Server::with(|_, _| unreachable!("nothing is sent to a look-alike")).exactly(0);
     let port = server.url().rsplit(':').next().expect("a port").to_owned();
