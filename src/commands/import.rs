@@ -39,8 +39,9 @@ pub fn run(context: &Context, args: &ImportArgs) -> anyhow::Result<ExitCode> {
     let imported = if let Some(rescue) = &args.rescue {
         let key = context.key(&settings)?;
         let broker = context.broker(&settings)?;
-        ops::runtime()?.block_on(broker.bring_back(&key, rescue, args.replace))?;
-        context.printer.note(&format!("{key} is stored; {} is removed.", rescue.display()));
+        let removed = ops::runtime()?.block_on(broker.bring_back(&key, rescue, args.replace))?;
+        let file = if removed { format!("{} is removed", rescue.display()) } else { "it was already".to_owned() };
+        context.printer.note(&format!("{key} is stored; {file}."));
         1
     } else {
         if io::stdin().is_terminal() {

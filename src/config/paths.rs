@@ -35,6 +35,20 @@ pub fn rescue_dirs() -> Vec<PathBuf> {
     env::runtime_dir().map(|dir| dir.join("tokman")).into_iter().chain(state).chain([temporary()]).collect()
 }
 
+/// Where such records may lie: also where a login session, whose environment this process may not have, put them.
+#[must_use]
+pub fn places_of_rescue() -> Vec<PathBuf> {
+    let mut dirs = rescue_dirs();
+    #[cfg(unix)]
+    {
+        let session = PathBuf::from(format!("/run/user/{}/tokman", rustix::process::geteuid().as_raw()));
+        if !dirs.contains(&session) {
+            dirs.push(session);
+        }
+    }
+    dirs
+}
+
 /// The system's temporary directory is everybody's: one of our own in it.
 #[cfg(unix)]
 fn temporary() -> PathBuf {

@@ -37,6 +37,8 @@ pub struct Answer {
     pub sent_at: Timestamp,
     /// How often the request was sent.
     pub attempts: usize,
+    /// Whether an earlier attempt, which may have been carried out, was never answered.
+    pub replayed: bool,
 }
 
 /// Sends requests.
@@ -99,7 +101,7 @@ impl Client {
                     (
                         Ending::of_status(response.status()),
                         asked,
-                        Ok(Answer { response, sent_at, attempts: retries.attempts() }),
+                        Ok(Answer { response, sent_at, attempts: retries.attempts(), replayed: retries.replayed() }),
                     )
                 }
                 Err(error) => {

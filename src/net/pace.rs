@@ -63,6 +63,8 @@ struct State {
     due: Option<Instant>,
     /// Until when the provider asked to be left alone.
     pause: Option<Instant>,
+    /// Whether the last answer that says so was lost.
+    is_losing: bool,
 }
 
 impl Pace {
@@ -105,6 +107,17 @@ impl Pace {
     pub fn slow_down(&self, until: Instant) {
         let mut state = self.state();
         state.pause = state.pause.max(Some(until));
+    }
+
+    /// Notes whether an answer was lost, or came and could be read.
+    pub fn note(&self, lost: bool) {
+        self.state().is_losing = lost;
+    }
+
+    /// Whether answers were lost and none was read since: what is refused meanwhile may have been spent by that.
+    #[must_use]
+    pub fn is_losing(&self) -> bool {
+        self.state().is_losing
     }
 
     /// When the next request may be sent.

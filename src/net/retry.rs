@@ -79,6 +79,12 @@ impl Retries {
         self.attempts
     }
 
+    /// Whether an earlier attempt, which may have been carried out, was never answered.
+    #[must_use]
+    pub const fn replayed(&self) -> bool {
+        self.replayed
+    }
+
     /// Whether another attempt could follow the present one if its answer were lost.
     #[must_use]
     pub const fn could_replay(&self) -> bool {

@@ -90,7 +90,12 @@ impl Broker {
                 None
             }
         };
-        let result = self.hand_in(key, issuer, lease.as_mut(), old.as_ref(), (grant, wanted, keep)).await;
+        // Another application's token is told apart by its record alone: nothing is sent.
+        let bound = old.as_ref().filter(|old| !keep.replace && !keep.by_account && self.is_alive(old));
+        let result = match bound.map_or(Ok(()), |old| issuer.check(key, old)) {
+            Ok(()) => self.hand_in(key, issuer, lease.as_mut(), old.as_ref(), (grant, wanted, keep)).await,
+            Err(bound) => Err(bound),
+        };
         Ok(Attempt { lease, old, result })
     }
 
@@ -124,7 +129,7 @@ impl Broker {
         // A new grant: its own beginning, but a later generation.
         let mut next = next_record(None, token, grant, issuer, sent_at);
         if keep.by_account {
-            let stored = self.store_by_account(key, next).await;
+            let stored = self.store_by_account(key, issuer, next, keep.replace).await;
             held.release(lease).await;
             return stored;
         }
@@ -167,7 +172,13 @@ impl Broker {
     }
 
     /// Stores a record under the name of its account. The account's own record is replaced: it is the same grant anew.
-    async fn store_by_account(&self, unnamed: &Key, mut next: Record) -> Result<Outcome, Error> {
+    async fn store_by_account(
+        &self,
+        unnamed: &Key,
+        issuer: &Issuer,
+        mut next: Record,
+        replace: bool,
+    ) -> Result<Outcome, Error> {
         let named = next.token.account.as_deref().and_then(|account| account.parse().ok());
         let Some(profile) = named else {
             let key = Key { provider: unnamed.provider.clone(), profile: ProfileName::default() };
@@ -183,6 +194,10 @@ impl Broker {
                 old => old,
             };
             let stored = match old {
+                Ok(Some(old)) if !replace && self.is_alive(&old) && issuer.check(&key, &old).is_err() => {
+                    lease.end().await;
+                    return Ok(Some(old));
+                }
                 Ok(old) => {
                     next.generation = old.map_or(0, |old| old.generation) + 1;
                     match lease.reserve(None).await {
@@ -193,23 +208,30 @@ impl Broker {
                 Err(error) => Err(error),
             };
             lease.end().await;
-            stored
+            stored.map(|()| None)
         };
-        let stored: Result<(), StoreError> = stored.await;
+        let stored: Result<Option<Record>, StoreError> = stored.await;
+        let rescue = |next| rescue::save(&key, next, &self.sealer, self.clock.now());
         match stored {
-            Ok(()) => Ok(obtained(&key, next)),
-            Err(why) => {
-                let rescue = rescue::save(&key, &next, &self.sealer, self.clock.now())?;
-                Err(Error::NotSaved { key, rescue, why })
+            Ok(None) => Ok(obtained(&key, next)),
+            // The same account's token of another application, which is good.
+            Ok(Some(old)) => {
+                let [stored, new] = [&old, &next].map(|record| record.client_id.clone().unwrap_or_default());
+                Err(Error::OtherAccount { stored, new, rescue: rescue(&next)?, key })
             }
+            Err(why) => Err(Error::NotSaved { rescue: rescue(&next)?, key, why }),
         }
     }
 
     /// Both accounts, where the stored token is alive and of another one.
     fn other_account(&self, old: &Record, new: &Record) -> Option<(String, String)> {
         let (stored, new) = (old.token.account.as_ref()?, new.token.account.as_ref()?);
-        let expired = old.freshness(self.clock.now(), std::time::Duration::ZERO) == Freshness::Expired;
-        let alive = old.needs_login.is_none() && (old.token.refresh.is_some() || !expired);
-        (alive && stored != new).then(|| (stored.clone(), new.clone()))
+        (self.is_alive(old) && stored != new).then(|| (stored.clone(), new.clone()))
+    }
+
+    /// Whether a record is still of use.
+    fn is_alive(&self, record: &Record) -> bool {
+        let expired = record.freshness(self.clock.now(), std::time::Duration::ZERO) == Freshness::Expired;
+        record.needs_login.is_none() && (record.token.refresh.is_some() || !expired)
     }
 }

@@ -58,17 +58,27 @@ pub(super) fn sealed_otherwise(id: &str) -> Vec<(PathBuf, Key, String)> {
 /// Where the record lies that came of this one and could not be stored in its place: the refresh token of this one was
 /// spent for it, and some providers end a grant whose spent token is presented again.
 pub(super) fn later(key: &Key, stored: &Record) -> Option<PathBuf> {
-    files(&format!("{}-{}-", key.provider, key.profile)).find(|path| {
-        opened(path).is_some_and(|(of, saved)| {
-            let generation = saved.get("tokman").and_then(|meta| meta.get("generation")?.as_u64());
-            of == *key && text(&saved, "account") == stored.token.account && generation > Some(stored.generation)
-        })
-    })
+    let came_of_it = |saved: &Response| {
+        let is = |name: &str, known: Option<&str>| !differ(text(saved, name).as_deref(), known);
+        let generation = saved.get("tokman").and_then(|meta| meta.get("generation")?.as_u64());
+        is("account", stored.token.account.as_deref())
+            && is("base_url", stored.base_url.as_deref())
+            && is("client_id", stored.client_id.as_deref())
+            && generation > Some(stored.generation)
+    };
+    files(&format!("{}-{}-", key.provider, key.profile))
+        .find(|path| opened(path).is_some_and(|(of, saved)| of == *key && came_of_it(&saved)))
+}
+
+/// Whether both are known, and not the same.
+fn differ(one: Option<&str>, other: Option<&str>) -> bool {
+    one.zip(other).is_some_and(|(one, other)| one != other)
 }
 
 /// The files of rescued records: all, or those of the keys whose names begin so.
 pub(super) fn files(with: &str) -> impl Iterator<Item = PathBuf> {
-    let all = paths::rescue_dirs().into_iter().flat_map(|dir| std::fs::read_dir(dir).into_iter().flatten().flatten());
+    let all =
+        paths::places_of_rescue().into_iter().flat_map(|dir| std::fs::read_dir(dir).into_iter().flatten().flatten());
     let is = move |name: &str| name.strip_prefix(PREFIX).is_some_and(|key| key.starts_with(with));
     all.filter(move |entry| entry.file_name().to_str().is_some_and(is)).map(|entry| entry.path())
 }
@@ -87,11 +97,12 @@ fn text(saved: &Response, name: &str) -> Option<String> {
 }
 
 impl Broker {
-    /// Stores a rescued record, then removes its file.
+    /// Stores a rescued record, then removes its file. `false` where that is something else by now: the stored record
+    /// itself.
     ///
     /// # Errors
     /// A file that is no record of this key; a stored record that is newer or of another account, unless `replace`.
-    pub async fn bring_back(&self, key: &Key, path: &Path, replace: bool) -> Result<(), Error> {
+    pub async fn bring_back(&self, key: &Key, path: &Path, replace: bool) -> Result<bool, Error> {
         let bytes = fsutil::read_private(path, LIMIT).map_err(|error| Error::Store(error.into()))?;
         let Some(bytes) = bytes else {
             return Err(Error::Rescue(format!("there is no file {}", path.display())));
@@ -108,8 +119,11 @@ impl Broker {
         let (old, token) = stored?;
         let event = Event::new(key, Action::Import, (began, self.clock.now()));
         self.happened(event.tokens(old.as_ref(), Some(&token)));
-        fsutil::remove(path, true).map_err(|error| Error::Store(error.into()))?;
-        Ok(())
+        let is_what_was_read = fsutil::read_private(path, LIMIT).is_ok_and(|again| again.as_ref() == Some(&bytes));
+        if is_what_was_read {
+            fsutil::remove(path, true).map_err(|error| Error::Store(error.into()))?;
+        }
+        Ok(is_what_was_read)
     }
 
     /// Stores a rescued record under the lease; the token that was there, and the one that is there now.
@@ -129,9 +143,16 @@ impl Broker {
             // The very same token may have reached its place although the system said that it had not.
             let same = stored.token.access == rescued.token.access && stored.token.refresh == rescued.token.refresh;
             let newer = stored.generation >= rescued.generation && !same;
-            let other = stored.token.account != rescued.token.account;
-            if newer || other {
-                let what = if other { "a token of another account" } else { "a newer token" };
+            let (theirs, ours) = (&stored.token.account, &rescued.token.account);
+            let other_account = differ(theirs.as_deref(), ours.as_deref());
+            let other_application = differ(stored.base_url.as_deref(), rescued.base_url.as_deref())
+                || differ(stored.client_id.as_deref(), rescued.client_id.as_deref());
+            let what = match (other_application, other_account) {
+                (true, _) => Some("a token of another application"),
+                (_, true) => Some("a token of another account"),
+                _ => newer.then_some("a newer token"),
+            };
+            if let Some(what) = what {
                 return Err(Error::Rescue(format!("{key} holds {what}; --replace overwrites it")));
             }
         }

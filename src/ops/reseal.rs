@@ -3,7 +3,7 @@
 use crate::config::ConfigError;
 use crate::model::Key;
 use crate::ops::{Broker, Error, Selection, rescue};
-use crate::store::{Record, StoreError, seal};
+use crate::store::{StoreError, seal};
 
 /// How it ended.
 #[derive(Debug, Default)]
@@ -79,8 +79,8 @@ impl Broker {
             let Some(record) = lease.get().await? else {
                 return Ok(false);
             };
-            let generation = record.generation + 1;
-            lease.rewrite(&Record { generation, ..record }).await?;
+            // The same token is no later record.
+            lease.rewrite(&record).await?;
             drop(signals);
             Ok(true)
         };

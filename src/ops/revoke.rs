@@ -3,7 +3,7 @@
 use crate::model::Key;
 use crate::ops::history::{Action, Event};
 use crate::ops::save::Over;
-use crate::ops::{Broker, Error, Issuer};
+use crate::ops::{Broker, Error, Issuer, rescue};
 use crate::provider::{ProviderError, Reply, Revocation};
 use crate::store::{Lease, Record};
 
@@ -17,7 +17,7 @@ pub struct Revoked {
 }
 
 impl Broker {
-    /// Ends a token at the provider, then forgets it here unless `keep`. After [`Revocation::OnlyAccessToken`] the
+    /// Ends a token at the provider, then forgets it here unless `keep`: then it stays, and needs a login. After [`Revocation::OnlyAccessToken`] the
     /// record stays, its access token past its end.
     ///
     /// # Errors
@@ -70,22 +70,30 @@ impl Broker {
     ) -> Result<Revoked, Error> {
         let merchant = matches!(what, Revocation::Merchant(_));
         let token = record.map(|record| &record.token).filter(|_| !merchant);
+        // The grant's last token is not here: to end an earlier one may leave it good, and forgetting it would lose sight
+        // of it.
+        if let Some(rescue) = record.and_then(|record| rescue::later(key, record)) {
+            return Err(Error::Rescued { key: key.clone(), rescue });
+        }
         let doubted = lease.in_flight().await?;
         let asked = self.exchange(key, issuer, lease, None, |provider| provider.revoke(token, what)).await?;
         let (reply, held, sent_at) = asked;
-        let forget = match (what, record) {
-            (_, None) | (Revocation::OnlyAccessToken, _) => false,
-            (Revocation::Authorization, Some(_)) => !keep,
-            (Revocation::Merchant(merchant), Some(record)) => !keep && record.token.account.as_ref() == Some(merchant),
-        };
+        // What is over, or is not (absent).
+        let ended = record.filter(|record| match what {
+            Revocation::OnlyAccessToken => false,
+            Revocation::Authorization => true,
+            Revocation::Merchant(merchant) => record.token.account.as_ref() == Some(merchant),
+        });
+        let forget = ended.is_some() && !keep;
         match record {
-            Some(record) if *what == Revocation::OnlyAccessToken => {
+            Some(record) if *what == Revocation::OnlyAccessToken || (ended.is_some() && keep) => {
                 let kept = record.token.refresh.clone();
-                let mut record = Record { generation: record.generation + 1, ..record.clone() };
+                let needs_login = if ended.is_some() { Some(sent_at) } else { record.needs_login };
+                let mut record = Record { generation: record.generation + 1, needs_login, ..record.clone() };
                 record.token.expires_at = Some(sent_at);
                 self.store_or_rescue(key, lease, held, record, Over::Spent(kept.as_ref())).await?;
                 // The end of an access token answers nothing about a refresh token that may have been spent.
-                if let Some(mark) = doubted {
+                if let Some(mark) = doubted.filter(|_| ended.is_none()) {
                     let _left = lease.reserve(Some(&mark)).await?;
                 }
             }

@@ -207,7 +207,8 @@ impl Record {
         let text = |names: [&str; 2]| names.iter().find_map(|name| flat.text(name)).map(str::to_owned);
         let refresh = text(["refresh_token", "refreshToken"]).map(Secret::new);
         // A record of ours may have a refresh token only: all that was of use in an answer.
-        let refresh_only = (meta.is_some() && refresh.is_some()).then(String::new);
+        let has_none = ["access_token", "accessToken"].iter().all(|name| flat.get(name).is_none());
+        let refresh_only = (meta.is_some() && refresh.is_some() && has_none).then(String::new);
         let access = text(["access_token", "accessToken"])
             .or(refresh_only)
             .ok_or_else(|| damaged("it has no access_token".to_owned()))?;

@@ -333,6 +333,23 @@ fn goes_to_every_provider_or_to_one_and_mints_for_each_instance() {
 }
 
 #[test]
+fn what_loses_every_answer_does_not_cost_every_grant() {
+    // The provider takes the token, a proxy loses what it says, and a second use ends the grant.
+    for lost in [Answer::close(), Answer::html(500, "<html>"), Answer::html(200, "<html>")] {
+        let spent = Mutex::new(HashSet::new());
+        let server = Server::with(move |request, _| {
+            let first = spent.lock().unwrap_or_else(PoisonError::into_inner).insert(request.text());
+            if first { lost.clone() } else { dead() }
+        });
+        let (env, _) = many(&server.url(), 30);
+        let run = env.tokman(&[&NDJSON[..], &["--jobs", "1"]].concat());
+        run.code(9).stderr_has("square seems to be down, 5 keys in a row failed");
+        assert_eq!((count(&run, "needs_login"), count(&run, "skipped")), (5, 25), "{run}");
+        server.finish();
+    }
+}
+
+#[test]
 fn a_provider_that_is_down_is_left_alone_and_nothing_is_marked() {
     let server = Server::with(|_, _| unavailable());
     let (env, stored) = many(&server.url(), 60);

@@ -56,6 +56,23 @@ fn is_told_of_a_refresh_without_a_shell_and_without_a_secret() {
 }
 
 #[test]
+fn of_a_long_run_ends_with_it_where_a_signal_comes() {
+    let server = crate::bulk::generous();
+    let (env, _) = crate::bulk::many(&server.url(), 40);
+    let hook = program(&env, "echo x >>\"$HOME/said\"; exec sleep 1");
+    env.write_config(&format!("[hooks]\non_refresh = [\"{hook}\"]\n"));
+    let running = env.command(&["refresh", "--all", "-o", "none"]).spawn();
+    while said(&env).is_empty() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    running.signal(rustix::process::Signal::TERM);
+    let run = running.wait();
+    assert_eq!(run.status, None, "{run}");
+    assert!(said(&env).lines().count() < 40);
+    server.finish();
+}
+
+#[test]
 fn is_told_of_a_failure_and_of_nothing_else() {
     let server = Server::with(|_, _| Answer::json(401, json!({"errors": [{"code": "UNAUTHORIZED", "detail": "no"}]})));
     let mut env = TestEnv::new();

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::support::env::make_directories;
 use crate::support::machine::failing;
 use crate::support::run::Run;
-use crate::support::{Answer, Request, Server, Step, Stored, TestEnv};
+use crate::support::{Answer, Request, Server, Step, Stored, TestEnv, canary, sealing_key};
 
 const REFRESH: [&str; 5] = ["refresh", "-p", "square", "-o", "none"];
 
@@ -124,12 +124,14 @@ fn on_no_disk() -> Option<(TestEnv, Stored, PathBuf)> {
     let run = env.command(&REFRESH).after(&words).run();
     let rescue = named(run.code(10));
     server.finish();
+    // It was whole, but not there for good: the power is cut.
+    fs::remove_file(env.config_dir().join("tokens/square/.default.inflight")).expect("what was not synced");
     Some((env, stored, rescue))
 }
 
 #[test]
 fn what_was_spent_for_a_rescued_token_is_not_presented_again() {
-    let Some((mut env, stored, rescue)) = on_no_disk() else { return };
+    let Some((mut env, _, rescue)) = on_no_disk() else { return };
     // Whoever asked would end with 7.
     let put_back = format!("hint: put it back: tokman import --rescue '{}' -", rescue.display());
     for words in [&REFRESH[..], &["token", "-p", "square"], &["refresh", "-p", "square", "--force"]] {
@@ -145,7 +147,55 @@ fn what_was_spent_for_a_rescued_token_is_not_presented_again() {
     let named = format!("--rescue '{}'", rescue.display());
     env.tokman(&["doctor", "--offline"]).code(10).stdout_has(&named);
     assert!(rescue.exists());
+    // To end the earlier token would leave this one good, and nobody would know of it.
+    env.tokman(&["revoke", "-p", "square", "--yes"]).code(10).stderr_has(&put_back);
+    // It stays the later one, whatever the stored one is sealed with.
+    env.set("TOKMAN_STORE_KEY", sealing_key());
+    env.tokman(&["key", "rotate"]).code(0).stdout_is("1\n");
+    env.tokman(&REFRESH).code(10).stderr_has(&put_back);
+    let import = ["import", "-p", "square", "--rescue", rescue.to_str().expect("a path in UTF-8")];
+    env.tokman(&import).code(0);
+    env.unset("TOKMAN_SQUARE_BASE_URL");
+    env.tokman(&["status"]).code(0).stdout_has("fresh");
+    assert!(!rescue.exists());
+}
+
+#[test]
+fn an_answer_that_lies_whole_beside_the_record_is_stored_by_the_next_run() {
+    let Some(words) = failing(&["/^rename:error=EIO:when=1+"]) else { return };
+    let (server, stored) = answers_once(|url| Stored::expired(url).single_use());
+    let mut env = world();
+    stored.put(&mut env);
+    let rescue = named(env.command(&REFRESH).after(&words).run().code(10));
+    env.tokman(&["token", "-p", "square", "-o", "none"]).code(0).stderr_has("storing an answer");
+    server.finish();
+    assert_eq!(env.read_token("square/default")["refresh_token"], stored.next_refresh.as_str());
     works_again(&mut env, &stored, &rescue);
+}
+
+#[test]
+fn what_is_stored_is_no_rescue_file() {
+    let mut env = world();
+    let stored = Stored::expired("https://connect.squareup.com");
+    stored.put(&mut env);
+    let path = env.token_path("square/default");
+    env.tokman(&["import", "-p", "square", "--rescue", path.to_str().expect("a path in UTF-8")]).code(0);
+    assert_eq!(env.read_token("square/default")["refresh_token"], stored.refresh.as_str());
+}
+
+#[test]
+fn a_rescued_token_of_an_account_that_was_not_known_before_is_the_later_one() {
+    let mut env = world();
+    let mut record = Stored::expired("https://connect.squareup.com").single_use();
+    record.put(&mut env);
+    record.refresh = canary("next");
+    let mut later = record.record();
+    later["tokman"]["generation"] = json!(8);
+    let mut bare = record.record();
+    bare["tokman"]["account"] = json!(null);
+    env.write_token("square/default", &bare);
+    env.write(env.home().join(".local/state/tokman/rescue-square-default-1.json"), later.to_string());
+    env.tokman(&REFRESH).code(10).stderr_has("could not be stored in an earlier run");
 }
 
 #[test]
@@ -154,16 +204,23 @@ fn a_rescued_token_of_another_account_or_an_earlier_one_holds_nothing_up() {
     let mut env = world();
     stored.put(&mut env);
     let dir = env.home().join(".local/state/tokman");
-    for (name, change) in
-        [("1", ("account", json!("another"))), ("2", ("generation", json!(0))), ("3", ("profile", json!("x")))]
-    {
+    for (name, change) in [
+        ("1", ("account", json!("another"))),
+        ("2", ("generation", json!(0))),
+        ("3", ("profile", json!("x"))),
+        ("4", ("base_url", json!("https://staging.example"))),
+        ("5", ("client_id", json!("of-staging"))),
+    ] {
         let mut other = stored.record();
-        other["tokman"]["generation"] = json!(7);
+        other["tokman"]["generation"] = json!(8);
         other["tokman"][change.0] = change.1;
         env.write(dir.join(format!("rescue-square-default-{name}.json")), other.to_string());
     }
     env.tokman(&REFRESH).code(0).stderr_is("");
     server.finish();
+    let staging = dir.join("rescue-square-default-4.json");
+    let import = ["import", "-p", "square", "--rescue", staging.to_str().expect("a path in UTF-8")];
+    env.tokman(&import).code(2).stderr_has("holds a token of another application");
 }
 
 #[test]

@@ -40,13 +40,14 @@ fn nobody_is_asked_where_there_is_no_terminal() {
 }
 
 #[test]
-fn what_is_kept_is_not_forgotten() {
+fn what_is_kept_is_not_forgotten_and_not_handed_out() {
     let mut shop = Shop::square();
     let server = Server::start(vec![revokes(&shop, &json!({"access_token": shop.access}))]);
     shop.at(&server).store(3600);
-    let bytes = shop.bytes();
     shop.run(&["revoke", "--yes", "--keep", "-o", "none"]).code(0).stdout_is("").stderr_is("");
-    assert!(shop.bytes() == bytes);
+    assert_eq!(shop.stored()["refresh_token"], shop.refresh);
+    shop.run(&["status"]).code(0).stdout_has("needs_login");
+    shop.run(&["token"]).code(5).stdout_is("");
     server.finish();
 }
 

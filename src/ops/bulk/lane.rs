@@ -123,10 +123,12 @@ impl Lane {
         Ok(())
     }
 
-    /// A key that was under way has ended; learns from how. Whether that is the end for the others too.
-    pub(super) fn landed(&mut self, error: Option<&Error>) -> bool {
+    /// A key that was under way has ended; learns from how, and whether answers get lost: then a grant that is called
+    /// dead was most likely spent for one. Whether that is the end for the others too.
+    pub(super) fn landed(&mut self, error: Option<&Error>, is_losing: bool) -> bool {
         self.flying -= 1;
         match error.map_or(Says::Up, says) {
+            Says::Up if is_losing && error.is_some_and(|error| error.code() == Code::NeedsLogin) => self.failures += 1,
             Says::Nothing => return false,
             Says::Up => (self.proven, self.failures) = (true, 0),
             Says::Down => self.failures += 1,
@@ -203,7 +205,7 @@ mod tests {
     async fn sends_one_request_first_and_all_others_after_its_answer() {
         let (mut lane, now) = (lane(40), Instant::now());
         assert_eq!(take_all(&mut lane, now), 1);
-        assert!(!lane.landed(None));
+        assert!(!lane.landed(None, false));
         assert_eq!(take_all(&mut lane, now), 39);
     }
 
@@ -211,9 +213,9 @@ mod tests {
     async fn tries_five_keys_of_a_provider_that_is_down() {
         let (mut lane, now) = (lane(40), Instant::now());
         assert_eq!(take_all(&mut lane, now), 1);
-        assert!(!lane.landed(Some(&down())));
+        assert!(!lane.landed(Some(&down()), false));
         assert_eq!(take_all(&mut lane, now), 4);
-        assert_eq!((1..=4).filter(|_| lane.landed(Some(&down()))).count(), 1);
+        assert_eq!((1..=4).filter(|_| lane.landed(Some(&down()), false)).count(), 1);
         assert!(lane.trouble.is_some() && take_all(&mut lane, now) == 0);
     }
 
@@ -221,13 +223,13 @@ mod tests {
     async fn forgets_failures_when_a_key_succeeds() {
         let (mut lane, now) = (lane(80), Instant::now());
         take_all(&mut lane, now);
-        lane.landed(None);
+        lane.landed(None, false);
         take_all(&mut lane, now);
         for _ in 0..15 {
             for _ in 1..DOWN {
-                assert!(!lane.landed(Some(&down())));
+                assert!(!lane.landed(Some(&down()), false));
             }
-            assert!(!lane.landed(None));
+            assert!(!lane.landed(None, false));
         }
         assert!(lane.trouble.is_none() && lane.flying == 4);
     }
@@ -236,7 +238,7 @@ mod tests {
     async fn gives_up_at_once_where_no_key_will_do_better() {
         let mut lane = lane(3);
         take_all(&mut lane, Instant::now());
-        assert!(lane.landed(Some(&NetError::Setup("no certificates".to_owned()).into())));
+        assert!(lane.landed(Some(&NetError::Setup("no certificates".to_owned()).into()), false));
         assert_eq!(lane.trouble.as_deref(), Some("cannot set up HTTPS: no certificates"));
     }
 

@@ -53,7 +53,7 @@ pub(super) struct Run<'a> {
     shared: bool,
     tally: Tally,
     watcher: &'a mut dyn Watcher,
-    teller: Teller,
+    teller: Teller<'a>,
 }
 
 impl<'a> Run<'a> {
@@ -71,7 +71,7 @@ impl<'a> Run<'a> {
             shared: false,
             tally: Tally::default(),
             watcher,
-            teller: Teller::new(broker.hooks.clone()),
+            teller: Teller::new(broker.hooks.clone(), broker.signals.as_ref()),
         }
     }
 
@@ -278,7 +278,7 @@ impl<'a> Run<'a> {
             if lane.busy(turn, Instant::now()).is_ok() {
                 return;
             }
-        } else if lane.landed(result.as_ref().err())
+        } else if lane.landed(result.as_ref().err(), issuer.pace().is_losing())
             && let Some(trouble) = lane.trouble.as_ref().filter(|_| !lane.is_empty())
         {
             log::warn!("{}: {trouble}; its remaining keys are skipped", lane.name);

@@ -127,11 +127,16 @@ fn place(reserved: Option<File>, pending: &Path, path: &Path, bytes: &[u8]) -> R
     fsutil::rename(pending, path)
 }
 
-/// Puts a record into a file of its own, and that in its place.
-fn place_anew(pending: &Path, path: &Path, bytes: &[u8]) -> Result<(), FsError> {
-    fsutil::remove(pending, false)?;
-    fsutil::create_private(pending, bytes, true)?;
-    fsutil::publish(pending, path)
+/// Puts a record into a file of its own, and that in its place. Until then the in-flight file stays: the record may lie
+/// whole in it.
+fn place_anew(beside: &Path, pending: &Path, path: &Path, bytes: &[u8]) -> Result<(), FsError> {
+    fsutil::remove(beside, false)?;
+    fsutil::create_private(beside, bytes, true)?;
+    if let Err(error) = fsutil::publish(beside, path) {
+        fsutil::remove(beside, false)?;
+        return Err(error);
+    }
+    fsutil::remove(pending, false).map(drop)
 }
 
 #[async_trait]
@@ -190,7 +195,8 @@ impl Lease for FileLease {
         }
         // The reserved blocks went bad or away: once more with a file of its own.
         let (bytes, pending, path) = again;
-        self.store.on_disk(move || Ok(place_anew(&pending, &path, bytes.as_bytes())?)).await
+        let beside = self.store.rewritten(&self.key);
+        self.store.on_disk(move || Ok(place_anew(&beside, &pending, &path, bytes.as_bytes())?)).await
     }
 
     async fn rewrite(&mut self, record: &Record) -> Result<(), StoreError> {
