@@ -6,8 +6,10 @@ use std::sync::Arc;
 use anstream::ColorChoice;
 
 use crate::config::{KEYRING_ENTRY, Options, Origin, ProviderKind, Settings, StoreUrl};
+use crate::exit::Meant;
 use crate::exit::Usage;
 use crate::flags::{ApplicationArgs, ColorWhen, GlobalArgs, PrintedArgs};
+use crate::model::text::shell_word;
 use crate::model::{Clock, Key, SystemClock};
 use crate::net::Client;
 use crate::ops::history::History;
@@ -110,6 +112,15 @@ impl Context {
         self.key.get()
     }
 
+    /// The options that a command needs to be about the same directory and store, as they were given: a space before each.
+    #[must_use]
+    pub fn place(&self) -> String {
+        let directory = self.global.config_dir.as_ref().map(|dir| ("--config-dir", dir.display().to_string()));
+        let store = self.global.store.clone().map(|store| ("--store", store));
+        let words = directory.into_iter().chain(store).map(|(name, value)| format!(" {name} {}", shell_word(&value)));
+        words.collect()
+    }
+
     /// The error with the stored key that was probably meant, where there is one.
     #[must_use]
     pub fn suggest(&self, error: anyhow::Error) -> anyhow::Error {
@@ -118,7 +129,7 @@ impl Context {
         match settings.and_then(|settings| stored_names::nearest(&settings, key)) {
             Some(meant) => {
                 let text = format!("{error}; did you mean {meant}?");
-                error.context(text)
+                error.context(Meant(text))
             }
             None => error,
         }

@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::model::text::shell_word;
+
 pub use temporary::{Replacement, spool};
 #[cfg(unix)]
 use unix as platform;
@@ -81,7 +83,9 @@ impl FsError {
     #[must_use]
     pub fn remedy(&self) -> Option<String> {
         match self {
-            Self::Exposed { path, wanted, .. } => Some(format!("chmod {wanted:o} '{}'", path.display())),
+            Self::Exposed { path, wanted, .. } => {
+                Some(format!("chmod {wanted:o} {}", shell_word(&path.display().to_string())))
+            }
             _ => None,
         }
     }

@@ -77,7 +77,7 @@ pub fn run() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             let error = context.suggest(error);
-            let code = exit::report(&error, context.known_key(), format, &context.printer);
+            let code = exit::report(&error, context.known_key(), &context.place(), format, &context.printer);
             ExitCode::from(if is_exec { exit::of_exec(code) } else { code as u8 })
         }
     }
@@ -148,7 +148,7 @@ fn refuse(error: &clap::Error, json: bool) -> ExitCode {
     if json && error.use_stderr() {
         let usage = exit::Usage::new(message_of(error)).hint("tokman --help");
         let printer = output::Printer::new(false, anstream::ColorChoice::Never, true);
-        return ExitCode::from(exit::report(&usage.into(), None, LogFormat::Json, &printer) as u8);
+        return ExitCode::from(exit::report(&usage.into(), None, "", LogFormat::Json, &printer) as u8);
     }
     // A closed pipe is no error.
     let _ = error.print();

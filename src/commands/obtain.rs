@@ -189,8 +189,8 @@ impl Run<'_> {
         }
         Err(Usage::new("there is no terminal for a login, and no option names a grant")
             .hint(format!(
-                "tokman obtain --provider {} --no-browser; or --refresh-token -, --code CODE, --client-credentials, --device",
-                self.key.provider
+                "tokman obtain {} --no-browser; or --refresh-token -, --code CODE, --client-credentials, --device",
+                self.key.options()
             ))
             .into())
     }
@@ -210,7 +210,7 @@ impl Run<'_> {
             return Err(Usage::new(
                 "no login waits for this address: it was begun elsewhere, is finished, or is older than ten minutes",
             )
-            .hint(format!("tokman obtain --provider {} --print-url", self.key.provider))
+            .hint(format!("tokman obtain {} --print-url", self.key.options()))
             .into());
         }
         Ok(Grant::Code { code, redirect_uri: self.args.redirect_uri.clone(), code_verifier, account: None })

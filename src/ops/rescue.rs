@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use crate::config::paths;
 use crate::fsutil::{self, FsError};
+use crate::model::text::shell_word;
 use crate::model::{Key, Response, Token};
 use crate::ops::history::{Action, Event};
 use crate::ops::{Broker, Error};
@@ -94,6 +95,12 @@ fn opened(path: &Path) -> Option<(Key, Response)> {
 /// A member of what tokman wrote beside the answer.
 fn text(saved: &Response, name: &str) -> Option<String> {
     Some(saved.get("tokman")?.get(name)?.as_str()?.to_owned())
+}
+
+/// The command that puts a rescued record back.
+#[must_use]
+pub fn put_back(key: &Key, path: &Path) -> String {
+    format!("tokman import --rescue {} {}", shell_word(&path.display().to_string()), key.options())
 }
 
 impl Broker {

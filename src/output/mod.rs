@@ -47,6 +47,12 @@ impl Printer {
         Self { quiet, color, json }
     }
 
+    /// Whether `--quiet` was given.
+    #[must_use]
+    pub const fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
     /// Prints what `--quiet` silences, with a line break.
     ///
     /// # Errors

@@ -307,7 +307,7 @@ pub trait Provider: Send + Sync + Debug {
         let _ = wanted;
         Err(ProviderError::Unsupported {
             what: format!("{} has no login on another device", self.name()),
-            hint: Some(format!("log in with a browser: tokman obtain --provider {}", self.name())),
+            hint: Some("log in with a browser: `tokman obtain`".to_owned()),
         })
     }
 }

@@ -333,6 +333,15 @@ fn goes_to_every_provider_or_to_one_and_mints_for_each_instance() {
 }
 
 #[test]
+fn a_quiet_run_names_the_keys_that_failed() {
+    let server = Server::with(|_, nth| if nth == 1 { dead() } else { token() });
+    let (env, _) = many(&server.url(), 3);
+    let run = env.tokman(&["refresh", "--all", "--jobs", "1", "-q"]);
+    run.code(9).stdout_is("").stderr_has("error: square/shop-001: ").stderr_lacks("shop-000").stderr_lacks("shop-002");
+    server.finish();
+}
+
+#[test]
 fn what_loses_every_answer_does_not_cost_every_grant() {
     // The provider takes the token, a proxy loses what it says, and a second use ends the grant.
     for lost in [Answer::close(), Answer::html(500, "<html>"), Answer::html(200, "<html>")] {

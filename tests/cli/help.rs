@@ -139,7 +139,7 @@ fn suggests_the_profile_that_was_meant() {
     for command in ["token", "refresh", "renew", "revoke", "remove", "status"] {
         let run = env.command(&[command, "-p", "square", "-n", "Shpo"]).var("TOKMAN_SQUARE_CLIENT_ID", "x").run();
         run.code(4).stdout_is("").stderr_has("error: nothing is stored for square/Shpo; did you mean square/shop?\n");
-        run.stderr_lacks("caused by").stderr_has("hint: tokman obtain --provider square --profile Shpo");
+        run.stderr_lacks("caused by").stderr_lacks("hint: ");
     }
     env.tokman(&["token", "-p", "square", "-n", "other"]).code(4).stderr_lacks("did you mean");
     env.tokman(&["token", "-p", "wix", "-n", "shop"]).stderr_lacks("square/");

@@ -196,6 +196,25 @@ fn a_live_token_of_another_account_is_not_overwritten_and_the_new_one_not_lost()
 }
 
 #[test]
+fn a_live_token_of_another_application_is_not_overwritten_unasked() {
+    let mut shop = Shop::square();
+    let answer = shop.answer();
+    let server = Server::with(move |_, _| Answer::json(200, answer.clone())).exactly(1);
+    shop.at(&server).store(-60);
+    let mut record = shop.stored();
+    record["tokman"]["client_id"] = "of-another-application".into();
+    shop.env.write_token("square/default", &record);
+    let obtain = |more: &[&str]| {
+        let words = [&["obtain", "--code", "-", "-o", "none"], more].concat();
+        shop.command(&words).stdin("code").run()
+    };
+    obtain(&[]).code(3).stderr_has("issued to of-another-application");
+    assert_eq!(shop.stored()["refresh_token"], shop.refresh);
+    obtain(&["--replace"]).code(0);
+    server.finish();
+}
+
+#[test]
 fn another_account_replaces_a_live_token_where_that_is_asked_for() {
     let (shop, _) = other_account(&["--replace"], 0);
     assert_eq!(shop.stored()["refresh_token"], shop.new_refresh);

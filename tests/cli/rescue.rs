@@ -143,6 +143,7 @@ fn what_was_spent_for_a_rescued_token_is_not_presented_again() {
     }
     let run = env.tokman(&["refresh", "--all", "-o", "json"]);
     run.code(9).stdout_has("could not be stored in an earlier run");
+    run.stdout_has(&put_back["hint: ".len()..]).stderr_has(&put_back["hint: ".len()..]);
     run.stderr_has("hint: see which rescue files to put back: tokman doctor");
     let named = format!("--rescue '{}'", rescue.display());
     env.tokman(&["doctor", "--offline"]).code(10).stdout_has(&named);
@@ -158,6 +159,25 @@ fn what_was_spent_for_a_rescued_token_is_not_presented_again() {
     env.unset("TOKMAN_SQUARE_BASE_URL");
     env.tokman(&["status"]).code(0).stdout_has("fresh");
     assert!(!rescue.exists());
+}
+
+#[test]
+fn is_put_back_into_the_store_that_it_is_of_by_the_very_hint() {
+    let Some(words) = failing(&["/^rename:error=EIO:when=1+"]) else { return };
+    let (server, stored) = answers_once(|url| Stored::expired(url).single_use());
+    let mut env = world();
+    stored.put(&mut env);
+    let other = env.home().join("it's another");
+    std::fs::rename(env.config_dir(), &other).expect("another directory");
+    let other = other.to_str().expect("text");
+    let run = env.command(&[&REFRESH[..], &["--config-dir", other]].concat()).after(&words).run();
+    let hint = run.code(10).stderr.split("put it back: ").nth(1).and_then(|rest| rest.lines().next()).expect("a hint");
+    fs::remove_file(format!("{other}/tokens/square/.default.inflight")).expect("what lies beside it");
+    let pasted = hint.replacen("tokman", env!("CARGO_BIN_EXE_tokman"), 1);
+    env.program("sh", &["-c", &pasted]).run().code(0);
+    let record = fs::read_to_string(format!("{other}/tokens/square/default.json")).expect("a record");
+    assert!(record.contains(&stored.next_refresh), "{hint}");
+    server.finish();
 }
 
 #[test]

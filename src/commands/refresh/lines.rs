@@ -46,20 +46,22 @@ impl Lines {
 
 impl Watcher for Lines {
     fn key(&mut self, report: &KeyReport) {
+        // Whoever reads no list reads what needs somebody.
+        let is_listed = !self.printer.is_quiet() && matches!(self.format, Some(Format::Json) | None);
+        let said = report.error.as_deref().unwrap_or_default();
+        if report.rescued || (self.printer.is_quiet() && is_bad(report)) {
+            log::error!("{}: {said}", report.key);
+        } else if !is_listed && is_bad(report) {
+            log::warn!("{}: {said}", report.key);
+        }
         let printed = match self.format {
             Some(Format::Json) => {
-                let KeyReport { key, fate, expires_at, error } = report;
+                let KeyReport { key, fate, expires_at, error, .. } = report;
                 let view =
                     KeyView { key: key.to_string(), outcome: *fate, expires_at: *expires_at, error: error.as_deref() };
                 self.printer.line(&serde_json::to_string(&view).unwrap_or_default())
             }
-            Some(_) => {
-                // Whoever reads no list reads what needs somebody.
-                if matches!(report.fate, Fate::Failed | Fate::NeedsLogin) {
-                    log::warn!("{}: {}", report.key, report.error.as_deref().unwrap_or_default());
-                }
-                Ok(())
-            }
+            Some(_) => Ok(()),
             None => self.printer.line(&line(report, self.clock.now())),
         };
         if let Err(error) = printed {
@@ -70,6 +72,10 @@ impl Watcher for Lines {
     fn look(&mut self, tally: &Tally) {
         self.progress.look(tally);
     }
+}
+
+fn is_bad(report: &KeyReport) -> bool {
+    matches!(report.fate, Fate::Failed | Fate::NeedsLogin)
 }
 
 /// `square/shop-1  refreshed  ends in 29d 23h`

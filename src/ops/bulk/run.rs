@@ -16,6 +16,7 @@ use crate::ops::bulk::tally::{Fate, KeyReport, Tally};
 use crate::ops::bulk::{Orders, Watcher};
 use crate::ops::demand::{Before, Demand, How};
 use crate::ops::hooks::Teller;
+use crate::ops::rescue;
 use crate::ops::{Broker, Code, Error, Issuer, Outcome, Source};
 use crate::store::{Listed, StoreError};
 
@@ -308,21 +309,22 @@ impl<'a> Run<'a> {
     }
 
     fn failed(&mut self, key: Key, ends: Option<Timestamp>, error: &Error) {
-        let text = in_words(error);
-        if error.code() == Code::NotSaved {
-            // Whoever reads nothing else has to read this.
-            log::error!("{text}");
+        let mut text = in_words(error);
+        if let Error::NotSaved { rescue, .. } | Error::Rescued { rescue, .. } = error {
+            text = format!("{text}; put it back: {}", rescue::put_back(&key, rescue));
         }
         let fate = if error.code() == Code::NeedsLogin { Fate::NeedsLogin } else { Fate::Failed };
         if fate == Fate::Failed {
             self.tally.count_code(error.code());
         }
-        self.report(key, fate, ends, Some(text));
+        let rescued = error.code() == Code::NotSaved;
+        self.tally.count(fate);
+        self.watcher.key(&KeyReport { key, fate, expires_at: ends, error: Some(text), rescued });
     }
 
     fn report(&mut self, key: Key, fate: Fate, expires_at: Option<Timestamp>, error: Option<String>) {
         self.tally.count(fate);
-        self.watcher.key(&KeyReport { key, fate, expires_at, error });
+        self.watcher.key(&KeyReport { key, fate, expires_at, error, rescued: false });
     }
 }
 

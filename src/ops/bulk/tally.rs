@@ -50,6 +50,8 @@ pub struct KeyReport {
     pub expires_at: Option<Timestamp>,
     /// Why it has no new token, fit to be shown; absent where it has one or needs none.
     pub error: Option<String>,
+    /// Whether its new token waits in a rescue file, and somebody has to act now.
+    pub rescued: bool,
 }
 
 /// How many keys had which fate.
@@ -67,6 +69,10 @@ pub struct Tally {
     pub rejected: usize,
     /// Of these, how many will pass ([`Code::TryAgain`]).
     pub passing: usize,
+    /// Of these, how many the store failed for ([`Code::Store`]).
+    pub store: usize,
+    /// Of these, how many a setting is in the way of ([`Code::Config`]).
+    pub settings: usize,
     /// Of these, how many wait in a rescue file ([`Code::NotSaved`]).
     pub rescued: usize,
     /// Have a dead grant.
@@ -99,6 +105,8 @@ impl Tally {
         match code {
             Code::Rejected => self.rejected += 1,
             Code::TryAgain => self.passing += 1,
+            Code::Store => self.store += 1,
+            Code::Config => self.settings += 1,
             Code::NotSaved => self.rescued += 1,
             _ => {}
         }
