@@ -4,17 +4,14 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
-
-use crate::model::{Freshness, GrantType, Key, Token};
+use crate::model::{Freshness, Key};
 use crate::net::NetError;
 use crate::ops::demand::{Before, Demand, How, satisfies, seed, seeded};
-use crate::ops::exchange::{Spent, next_record};
 use crate::ops::history::{Action, Event};
-use crate::ops::save::Over;
+use crate::ops::next::{is_dead, shareable};
 use crate::ops::{Broker, Error, Issuer, Outcome, Source};
-use crate::provider::{Exchange, Provider, ProviderError, RefusalClass, Wanted};
-use crate::store::{Failure, InFlight, Lease, Record, StoreError};
+use crate::provider::{ProviderError, RefusalClass};
+use crate::store::{InFlight, Lease, Record, StoreError};
 
 impl Broker {
     /// The stored token, if it satisfies `ttl`, without a runtime, a lock or the network. `None`: it has to be asked for,
@@ -215,16 +212,6 @@ impl Broker {
         true
     }
 
-    /// A record with another refresh token than the one just refused: another tool stored it, without a lease.
-    async fn newer(&self, key: &Key, lease: &mut dyn Lease, refused: &Record) -> Option<Record> {
-        let stored = lease.get().await.ok().flatten()?;
-        let differs = stored.token.refresh != refused.token.refresh && stored.needs_login.is_none();
-        if differs {
-            log::info!("{key}: the store has a newer refresh token than the one that was refused");
-        }
-        differs.then_some(stored)
-    }
-
     /// Writes down how an exchange ended; what was never asked is no event.
     pub(super) fn write_down(&self, event: Event, old: Option<&Record>, result: &Result<Outcome, Error>) {
         let old = old.map(|old| &old.token);
@@ -238,82 +225,6 @@ impl Broker {
             ) => {}
             Err(error) => self.happened(event.tokens(old, None).failed(error)),
         }
-    }
-
-    /// Exchanges what the record has for the next token and stores that.
-    async fn next_token(
-        &self,
-        key: &Key,
-        issuer: &Issuer,
-        lease: &mut dyn Lease,
-        record: Option<&Record>,
-        how: &How,
-    ) -> Result<Outcome, Error> {
-        let plan = |provider: &dyn Provider| match (how, record) {
-            (How::Refresh(wanted), Some(record)) if issuer.mints_again(record) => {
-                let scopes = if wanted.scopes.is_empty() { &record.token.scopes } else { &wanted.scopes };
-                let wanted = Wanted { scopes: scopes.clone(), short_lived: wanted.short_lived };
-                provider.obtain(&crate::model::Grant::ClientCredentials { account: None }, &wanted)
-            }
-            (How::Refresh(wanted), Some(record)) => provider.refresh(&record.token, wanted),
-            (How::Refresh(wanted), None) => {
-                provider.obtain(&crate::model::Grant::ClientCredentials { account: None }, wanted)
-            }
-            (How::Renew, Some(record)) => provider.renew(&record.token),
-            (How::Renew, None) => {
-                Err(ProviderError::Unsupported { what: "there is no access token to renew".to_owned(), hint: None })
-            }
-        };
-        let spent = record.and_then(|record| record.token.refresh.clone());
-        let plan = |provider: &dyn Provider| plan(provider).map(Exchange::or_refresh_token);
-        let uses_up = spent.as_ref().map(|secret| Spent { secret, record });
-        let asked = self.exchange(key, issuer, lease, uses_up, plan).await;
-        match asked {
-            Ok((Ok(token), reservation, sent_at)) => {
-                let minted = Some(GrantType::ClientCredentials.to_string());
-                let grant = record.map_or(minted, |record| record.grant.clone());
-                let next = next_record(record, token, grant, issuer, sent_at);
-                let over = Over::Spent(spent.as_ref());
-                let (stored, source) = self.store_or_rescue(key, lease, reservation, next, over).await?;
-                Ok(outcome(key, stored, source))
-            }
-            Ok((Err((refresh, error)), held, sent_at)) => match record {
-                Some(record) if matches!(how, How::Refresh(_)) => {
-                    let token = Token { refresh: Some(refresh), ..record.token.clone() };
-                    let next = next_record(Some(record), token, record.grant.clone(), issuer, sent_at);
-                    let kept = Record { refreshed_at: record.refreshed_at, ..next };
-                    self.store_or_rescue(key, lease, held, kept, Over::Spent(spent.as_ref())).await?;
-                    Err(error.into())
-                }
-                _ => {
-                    held.release(lease).await;
-                    Err(error.into())
-                }
-            },
-            // A refused renewal says nothing about the refresh token.
-            Err(error) if matches!(how, How::Renew) => Err(error),
-            Err(error) => Err(self.after_refusal(key, lease, record, error).await),
-        }
-    }
-
-    /// What a refusal does to the record: a grant that the provider called dead is marked, if it is still the one that
-    /// was refused.
-    async fn after_refusal(&self, key: &Key, lease: &mut dyn Lease, record: Option<&Record>, error: Error) -> Error {
-        // Client credentials have no grant that could die: the next run may ask again.
-        let Some(record) = record.filter(|record| record.token.refresh.is_some() && is_dead(&error)) else {
-            return error;
-        };
-        // Only if the store still holds the token that was refused: a newer one may be good.
-        let dead = match lease.get().await {
-            Ok(Some(stored)) if stored.token.refresh == record.token.refresh => {
-                Record { needs_login: Some(self.clock.now()), generation: stored.generation + 1, ..stored }
-            }
-            _ => return error,
-        };
-        if let Err(not_stored) = self.put(key, lease, &dead).await {
-            log::warn!("{key}: cannot note that the grant is dead: {not_stored}");
-        }
-        error
     }
 
     /// After waiting for the lease in vain: whoever has it may have stored a token meanwhile.
@@ -362,10 +273,6 @@ async fn doubt(key: &Key, lease: &mut dyn Lease, record: &Record) -> Result<Opti
     Ok(mark.filter(|mark| mark.fingerprint.is_empty() || Some(&mark.fingerprint) == refresh.as_ref()))
 }
 
-fn is_dead(error: &Error) -> bool {
-    matches!(error, Error::Provider(refused) if refused.class() == Some(RefusalClass::GrantDead))
-}
-
 fn refuse_dead(key: &Key, record: &Record) -> Result<(), Error> {
     match record.needs_login {
         Some(since) => Err(Error::NeedsLogin { key: key.clone(), since }),
@@ -373,21 +280,8 @@ fn refuse_dead(key: &Key, record: &Record) -> Result<(), Error> {
     }
 }
 
-fn outcome(key: &Key, record: Record, source: Source) -> Outcome {
+pub(super) fn outcome(key: &Key, record: Record, source: Source) -> Outcome {
     Outcome { key: key.clone(), record, source, warning: None }
-}
-
-/// A failure that would meet everybody who waits for this key just now.
-fn shareable(error: &Error, now: Timestamp) -> Option<Failure> {
-    let shared = match error {
-        Error::Net(NetError::Paused { .. } | NetError::TooLate) => false,
-        Error::Net(_) | Error::Provider(ProviderError::NoAnswer { .. }) => true,
-        Error::Provider(refused) => {
-            matches!(refused.class(), Some(RefusalClass::Passing | RefusalClass::Application))
-        }
-        _ => false,
-    };
-    shared.then(|| Failure { at: now, class: error.code().name().to_owned(), message: error.to_string() })
 }
 
 /// Polls a future once: the value of one that has nothing to wait for.

@@ -17,6 +17,7 @@ pub mod import;
 pub mod inspect;
 pub mod issuer;
 pub mod login;
+mod next;
 pub mod obtain;
 pub mod page;
 pub mod rescue;

@@ -1,5 +1,7 @@
 //! A run over many keys: begins what may begin, waits for what ends first, and tells what became of each.
 
+mod landing;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,16 +11,15 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::model::{Key, ProviderName};
-use crate::net::{NetError, Pace};
+use crate::net::Pace;
 use crate::ops::bulk::lane::{Lane, Turn};
 use crate::ops::bulk::plan::{self, Entry, Life};
-use crate::ops::bulk::tally::{Fate, KeyReport, Tally};
+use crate::ops::bulk::tally::{Fate, Tally};
 use crate::ops::bulk::{Orders, Watcher};
 use crate::ops::demand::{Before, Demand, How};
 use crate::ops::hooks::Teller;
-use crate::ops::rescue;
-use crate::ops::{Broker, Code, Error, Issuer, Outcome, Source};
-use crate::store::{Listed, StoreError};
+use crate::ops::{Broker, Error, Issuer};
+use crate::store::Listed;
 
 /// How often signals are looked for and progress is shown.
 const TICK: Duration = Duration::from_millis(100);
@@ -264,101 +265,8 @@ impl<'a> Run<'a> {
             self.end.filter(|end| now >= *end).map(|_| NO_TIME)
         }
     }
-
-    /// A key has ended, or comes back later.
-    fn landed(&mut self, at: usize, turn: Turn, key: Key, result: Result<Outcome, Error>, issuer: &Issuer) {
-        for event in self.broker.untold() {
-            self.teller.tell(event);
-        }
-        let (ends, lane) = (turn.entry.expires_at(), &mut self.lanes[at]);
-        if sent_nothing(&result) {
-            issuer.pace().give_back();
-        }
-        if matches!(result, Err(Error::Store(StoreError::Busy { .. }))) {
-            self.shared = true;
-            if lane.busy(turn, Instant::now()).is_ok() {
-                return;
-            }
-        } else if lane.landed(result.as_ref().err(), issuer.pace().is_losing())
-            && let Some(trouble) = lane.trouble.as_ref().filter(|_| !lane.is_empty())
-        {
-            log::warn!("{}: {trouble}; its remaining keys are skipped", lane.name);
-        }
-        self.tally.left -= 1;
-        match result {
-            Ok(outcome) => {
-                let others = outcome.source != Source::Provider;
-                self.tally.by_others += usize::from(others);
-                self.shared |= others;
-                let fate = if others { Fate::Fresh } else { Fate::Refreshed };
-                self.report(key, fate, outcome.record.token.expires_at, None);
-            }
-            Err(error @ Error::NotFound { .. }) => self.skipped(key, None, error.to_string(), false),
-            Err(Error::Net(NetError::TooLate)) => {
-                let why = self.over(Instant::now()).unwrap_or(NO_TIME);
-                self.skipped(key, ends, why.to_owned(), false);
-            }
-            Err(error @ Error::Net(NetError::Paused { .. })) => self.skipped(key, ends, error.to_string(), true),
-            Err(error) => self.failed(key, ends, &error),
-        }
-    }
-
-    fn skipped(&mut self, key: Key, ends: Option<Timestamp>, why: String, held_back: bool) {
-        self.tally.held_back += usize::from(held_back);
-        self.report(key, Fate::Skipped, ends, Some(why));
-    }
-
-    fn failed(&mut self, key: Key, ends: Option<Timestamp>, error: &Error) {
-        let mut text = in_words(error);
-        if let Error::NotSaved { rescue, .. } | Error::Rescued { rescue, .. } = error {
-            text = format!("{text}; put it back: {}", rescue::put_back(&key, rescue));
-        }
-        let fate = if error.code() == Code::NeedsLogin { Fate::NeedsLogin } else { Fate::Failed };
-        if fate == Fate::Failed {
-            self.tally.count_code(error.code());
-        }
-        let rescued = error.code() == Code::NotSaved;
-        self.tally.count(fate);
-        self.watcher.key(&KeyReport { key, fate, expires_at: ends, error: Some(text), rescued });
-    }
-
-    fn report(&mut self, key: Key, fate: Fate, expires_at: Option<Timestamp>, error: Option<String>) {
-        self.tally.count(fate);
-        self.watcher.key(&KeyReport { key, fate, expires_at, error, rescued: false });
-    }
 }
 
 fn key_of(lane: &Lane, entry: &Entry) -> Key {
     Key { provider: lane.name.clone(), profile: entry.profile.clone() }
-}
-
-/// Whether a key ended before a request was sent for it.
-fn sent_nothing(result: &Result<Outcome, Error>) -> bool {
-    match result {
-        Ok(outcome) => outcome.source != Source::Provider,
-        Err(error) => matches!(
-            error,
-            Error::Store(_)
-                | Error::NotFound { .. }
-                | Error::NeedsLogin { .. }
-                | Error::Shared { .. }
-                | Error::Bound { .. }
-                | Error::Config(_)
-                | Error::Net(NetError::Paused { .. } | NetError::TooLate)
-        ),
-    }
-}
-
-/// An error with its causes.
-fn in_words(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        let said = error.to_string();
-        if !text.contains(&said) {
-            text = format!("{text}: {said}");
-        }
-        cause = error.source();
-    }
-    text
 }
