@@ -1,6 +1,8 @@
 //! Private and durable files: what is made here is readable by its owner only, from the first instant, and is on the
 //! disk when the call returns. What others could have written or can read is refused.
 
+mod directories;
+mod error;
 mod temporary;
 #[cfg(unix)]
 mod unix;
@@ -11,10 +13,8 @@ use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use thiserror::Error;
-
-use crate::model::text::shell_word;
-
+pub use directories::{check_private_dir, make_private_dir};
+pub use error::FsError;
 pub use temporary::{Replacement, spool};
 #[cfg(unix)]
 use unix as platform;
@@ -22,74 +22,6 @@ use unix as platform;
 use windows as platform;
 
 pub use platform::{is_same, is_unlockable, keep_name, mode_of_stdout, network_file_system, set_mode};
-
-/// A file or directory that could not be used, always with its path.
-#[derive(Debug, Error)]
-pub enum FsError {
-    /// The system refused.
-    #[error("cannot {action} {path}: {source}")]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// On what.
-        path: String,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// Others can read it, or write into it.
-    #[error("{path} is open to other users (mode {mode:04o})")]
-    Exposed {
-        /// The file or directory.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-        /// The bits it should have.
-        wanted: u32,
-    },
-    /// It belongs to somebody else.
-    #[error("{path} belongs to another user (uid {uid})")]
-    Foreign {
-        /// The file or directory.
-        path: PathBuf,
-        /// Its owner.
-        uid: u32,
-    },
-    /// A symbolic link, a directory, a FIFO, a device.
-    #[error("{path} is not a regular file but {what}")]
-    NotAFile {
-        /// What was found there.
-        path: PathBuf,
-        /// What it is.
-        what: &'static str,
-    },
-    /// Larger than anything that belongs there.
-    #[error("{path} is larger than {limit} bytes")]
-    TooLarge {
-        /// The file.
-        path: PathBuf,
-        /// The most that is read.
-        limit: u64,
-    },
-}
-
-impl FsError {
-    /// Wraps what the system said.
-    pub fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        let path = path.display().to_string();
-        move |source| Self::Io { action, path, source }
-    }
-
-    /// The command that mends it, where there is one.
-    #[must_use]
-    pub fn remedy(&self) -> Option<String> {
-        match self {
-            Self::Exposed { path, wanted, .. } => {
-                Some(format!("chmod {wanted:o} {}", shell_word(&path.display().to_string())))
-            }
-            _ => None,
-        }
-    }
-}
 
 /// Reads a private file whole: a regular file of ours that others cannot read, at most `limit` bytes. `None` where
 /// there is none. Nothing else is opened for longer than it takes to see what it is: a FIFO does not block.
@@ -177,67 +109,6 @@ pub fn open_seen(path: &Path, options: &OpenOptions, wanted: u32) -> Result<Opti
     }
     platform::check_access(path, &meta, 0o077 & !wanted, wanted)?;
     Ok(Some((file, meta)))
-}
-
-/// Makes a directory and its missing parents, each 0700 whatever the umask; checks that the last one is ours and that
-/// nobody else can write into it.
-///
-/// # Errors
-/// What the system refused, or what is wrong with a directory that is there.
-pub fn make_private_dir(path: &Path) -> Result<(), FsError> {
-    match fs::metadata(path) {
-        Ok(meta) => return check_dir(path, &meta),
-        Err(error) if is_absent(&error) => {}
-        Err(error) => return Err(FsError::io("look at", path)(error)),
-    }
-    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        make_ancestors(parent)?;
-    }
-    make_one_dir(path)?;
-    check_private_dir(path)
-}
-
-/// Checks a directory that holds private files: ours, and nobody else can put something into it.
-///
-/// # Errors
-/// What is wrong with it, also where it is absent.
-pub fn check_private_dir(path: &Path) -> Result<(), FsError> {
-    let meta = fs::metadata(path).map_err(FsError::io("look at", path))?;
-    check_dir(path, &meta)
-}
-
-fn check_dir(path: &Path, meta: &Metadata) -> Result<(), FsError> {
-    if !meta.is_dir() {
-        return Err(FsError::Io {
-            action: "use",
-            path: path.display().to_string(),
-            source: io::ErrorKind::NotADirectory.into(),
-        });
-    }
-    platform::check_access(path, meta, 0o022, 0o700)
-}
-
-fn make_ancestors(path: &Path) -> Result<(), FsError> {
-    if path.is_dir() {
-        return Ok(());
-    }
-    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        make_ancestors(parent)?;
-    }
-    make_one_dir(path)
-}
-
-fn make_one_dir(path: &Path) -> Result<(), FsError> {
-    match platform::make_dir(path) {
-        // The umask may have taken the owner's own bits.
-        Ok(()) => set_mode(path, 0o700).map_err(FsError::io("set the mode of", path))?,
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
-        Err(error) => return Err(FsError::io("make the directory", path)(error)),
-    }
-    match path.parent() {
-        Some(parent) => sync_names(parent),
-        None => Ok(()),
-    }
 }
 
 /// Makes a new private file with `bytes` in it; where `durable`, they and its name are on the disk on return.
