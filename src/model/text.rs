@@ -76,6 +76,12 @@ pub fn escape(text: &str, max: usize) -> String {
     shown
 }
 
+/// A word as a POSIX shell takes it for one and for nothing else, so that a hint can be pasted whatever a name holds.
+#[must_use]
+pub fn shell_word(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
 /// How alike two words must be for the one to be offered for the other, from 0 to 1.
 const ALIKE: f64 = 0.8;
 
@@ -104,6 +110,19 @@ mod tests {
         text.mask(&[Secret::new("canary-secret"), Secret::new("")]);
         assert!(!text.to_string().contains("canary"));
         assert!(!format!("{text:?}").contains("canary"));
+    }
+
+    #[test]
+    fn quotes_a_word_for_a_shell() {
+        for (text, word) in [
+            ("/path", "'/path'"),
+            ("", "''"),
+            ("it's", r"'it'\''s'"),
+            (r"a b$(id)`id`\", r"'a b$(id)`id`\'"),
+            ("';id>$HOME/x;'", r"''\'';id>$HOME/x;'\'''"),
+        ] {
+            assert_eq!(shell_word(text), word);
+        }
     }
 
     #[test]
