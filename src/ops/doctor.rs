@@ -81,7 +81,7 @@ impl Doctor<'_> {
             findings.extend(self.store_dirs(tokens));
             findings.push(self.lock(tokens).await);
             findings.extend(self.records().await?);
-            findings.extend(self.left_behind(tokens));
+            findings.extend(self.left_behind(tokens).await);
         } else {
             findings.extend(self.database().await?);
         }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::support::run::Run;
 use crate::support::stored_square::now;
-use crate::support::{Answer, Server, Stored, TestEnv, canary, server};
+use crate::support::{Answer, Server, Stored, TestEnv, canary, sealing_key, server};
 
 /// A world whose rescue files are its own.
 fn world(url: &str) -> (TestEnv, Stored) {
@@ -131,12 +131,71 @@ fn removes_what_a_dead_process_left_when_asked_and_when_it_is_old() {
     finds(&env, 0, "warning", "left by a process that died");
     env.tokman(&["doctor", "--offline", "--repair"]).code(0);
     assert!(mark.exists(), "it may be in use");
-    let old = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
-    File::options().write(true).open(&mark).and_then(|file| file.set_modified(old)).expect("a time");
+    age(&mark);
     env.tokman(&["doctor", "--offline"]).code(0);
     assert!(mark.exists(), "removed unasked");
     env.tokman(&["doctor", "--offline", "--repair"]).code(0).stdout_has("mended");
     assert!(!mark.exists());
+}
+
+/// Gives a file a time at which nobody works with it any more.
+fn age(path: &Path) {
+    let old = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    File::options().write(true).open(path).and_then(|file| file.set_modified(old)).expect("a time");
+}
+
+#[test]
+fn keeps_an_answer_that_a_dead_process_left_and_says_how_to_bring_it_back() {
+    let (mut env, stored) = world("http://127.0.0.1:1");
+    let left = env.config_dir().join("tokens/square/.gone.inflight");
+    let gone = stored.clone().of("square/gone").record();
+    let mut refresh_only = gone.clone();
+    refresh_only.as_object_mut().expect("an object").remove("access_token");
+    let torn = gone.to_string().split("merchant_id").next().expect("a text").to_owned();
+    // As the process would have sealed it.
+    env.set("TOKMAN_STORE_KEY", sealing_key());
+    env.write_token("square/gone", &gone);
+    env.tokman(&["key", "rotate", "-n", "gone"]).code(0).stdout_is("1\n");
+    let sealed = fs::read_to_string(env.token_path("square/gone")).expect("a record");
+    assert!(!sealed.contains("access_token"), "{sealed}");
+    fs::remove_file(env.token_path("square/gone")).expect("a record");
+    let import = format!("tokman import --provider square --profile gone --rescue '{}'", left.display());
+    for (text, code, says) in [
+        (torn, 0, "had no time to write whole"),
+        (gone.to_string(), 10, import.as_str()),
+        (refresh_only.to_string(), 10, &import),
+        (sealed + &" ".repeat(9000), 10, &import),
+    ] {
+        env.write(&left, &text);
+        age(&left);
+        finds(&env, code, if code == 0 { "warning" } else { "problem" }, says);
+        env.tokman(&["doctor", "--offline", "--repair"]).code(code).stdout_lacks("mended");
+        assert_eq!(fs::read_to_string(&left).expect("what was left"), text);
+    }
+    // As the hint says.
+    let rescue = left.display().to_string();
+    env.tokman(&["import", "--provider", "square", "--profile", "gone", "--rescue", &rescue]).code(0);
+    assert!(!left.exists() && env.token_path("square/gone").exists());
+    env.tokman(&["doctor", "--offline"]).code(0);
+}
+
+#[test]
+fn removes_no_mark_that_others_can_read_or_that_is_in_use() {
+    let (env, _) = world("http://127.0.0.1:1");
+    let mark = env.config_dir().join("tokens/square/.gone.inflight");
+    env.write(&mark, "{}");
+    age(&mark);
+    let lock = env.config_dir().join("tokens/square/.gone.lock");
+    env.write(&lock, "");
+    let held = File::open(&lock).expect("a lock file");
+    held.lock().expect("a lock");
+    env.tokman(&["doctor", "--offline", "--repair"]).code(0).stdout_lacks("mended");
+    assert!(mark.exists(), "it is in use");
+    drop(held);
+    env.set_mode(&mark, 0o644);
+    finds(&env, 8, "problem", "chmod 600 '");
+    env.tokman(&["doctor", "--offline", "--repair"]).code(0).stdout_has("mended");
+    assert!(mark.exists(), "nobody had looked into it");
 }
 
 #[test]

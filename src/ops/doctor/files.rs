@@ -6,9 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::fsutil::{self, FsError};
-use crate::model::Response;
+use crate::model::{Key, Response};
 use crate::ops::doctor::{Doctor, Finding, Verdict};
 use crate::ops::{Code, rescue};
+
+/// What to do with a damaged record.
+const MEND: &str = "a grant may be in it: mend it and move it back, or remove it once a new login is stored";
 
 impl Doctor<'_> {
     pub(super) fn config_dir(&self) -> Finding {
@@ -81,60 +84,76 @@ impl Doctor<'_> {
         }
     }
 
-    /// Damaged records that were set aside, and reservations of processes that died before anything was stored.
-    pub(super) fn left_behind(&self, tokens: &Path) -> Vec<Finding> {
+    /// Damaged records that were set aside, and what processes that died left before anything was stored.
+    pub(super) async fn left_behind(&self, tokens: &Path) -> Vec<Finding> {
         let mut findings = Vec::new();
         for dir in fs::read_dir(tokens).into_iter().flatten().flatten().map(|entry| entry.path()) {
+            let provider = dir.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             for path in fs::read_dir(&dir).into_iter().flatten().flatten().map(|entry| entry.path()) {
                 let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
                     continue;
                 };
                 if name.contains(".json.damaged") {
-                    let hint =
-                        "a grant may be in it: mend it and move it back, or remove it once a new login is stored";
-                    findings.push(Finding::warning(path.display().to_string(), "a damaged record, set aside", hint));
-                } else if let Some(profile) = name.strip_prefix('.').and_then(|name| name.strip_suffix(".inflight")) {
+                    findings.push(Finding::warning(path.display().to_string(), "a damaged record, set aside", MEND));
+                } else if let Some(profile) = rescue::profile_in_flight(name)
+                    && let Ok(key) = format!("{provider}/{profile}").parse()
                     // Beside a record, the record's own finding tells of it.
-                    if !dir.join(format!("{profile}.json")).exists() {
-                        findings.push(self.stale(&path));
-                    }
+                    && !dir.join(format!("{profile}.json")).exists()
+                {
+                    findings.push(self.stale(&path, &key).await);
                 }
             }
         }
         findings
     }
 
-    pub(super) fn stale(&self, path: &Path) -> Finding {
-        let bytes = fsutil::read_private(path, rescue::LIMIT).ok().flatten().unwrap_or_default();
-        if Response::parse(&bytes).is_ok_and(|left| left.text("access_token").is_some()) {
-            return rescue_finding(path);
+    /// What lies where an answer is written, with nothing stored for its key: the answer itself, or a mark without one.
+    async fn stale(&self, path: &Path, key: &Key) -> Finding {
+        let what = path.display().to_string();
+        let bytes = match fsutil::read_private(path, rescue::LIMIT) {
+            Ok(bytes) => bytes.unwrap_or_default(),
+            Err(error) => return self.mend_mode(what, &error),
+        };
+        match Response::parse(&bytes) {
+            Ok(left) if rescue::is_record(&left) => return waiting(path, Some(key)),
+            // A mark names no token.
+            Err(_) if rescue::names_token(&bytes) => {
+                return Finding::warning(what, "an answer that a process had no time to write whole", MEND);
+            }
+            _ => {}
         }
-        let (what, found) =
-            (path.display().to_string(), "left by a process that died, with nothing stored for its key");
+        let found = "left by a process that died, with nothing stored for its key";
         let old = fs::metadata(path).and_then(|meta| meta.modified()).ok().and_then(|at| at.elapsed().ok());
-        if self.repair && old.is_some_and(|age| age > Duration::from_secs(600)) && fsutil::remove(path, true).is_ok() {
+        if self.repair
+            && old.is_some_and(|age| age > Duration::from_secs(600))
+            && self.remove_mark(path, key, &bytes).await
+        {
             return Finding { verdict: Verdict::Mended, ..Finding::ok(what, format!("{found}; removed")) };
         }
         Finding::warning(what, found, "tokman doctor --repair removes it once it is ten minutes old")
+    }
+
+    /// Removes a mark that nobody works with and that is as it was `seen`; whether it is gone.
+    async fn remove_mark(&self, path: &Path, key: &Key, seen: &[u8]) -> bool {
+        let Ok(lease) = self.broker.store.lease(key, Duration::ZERO).await else { return false };
+        let is_same = fsutil::read_private(path, rescue::LIMIT).is_ok_and(|bytes| bytes.as_deref() == Some(seen));
+        let removed = is_same && fsutil::remove(path, true).is_ok();
+        lease.end().await;
+        removed
     }
 }
 
 /// Records that could not be stored and wait to be brought back.
 pub(super) fn rescued() -> Vec<Finding> {
-    rescue::files("").map(|path| rescue_finding(&path)).collect()
+    rescue::files("").map(|path| waiting(&path, None)).collect()
 }
 
-fn rescue_finding(path: &Path) -> Finding {
-    let bytes = fsutil::read_private(path, rescue::LIMIT).ok().flatten().unwrap_or_default();
-    let saved = Response::parse(&bytes).ok();
-    let member = |name: &str| Some(saved.as_ref()?.get("tokman")?.get(name)?.as_str()?.to_owned());
-    let key = |name: &str| member(name).unwrap_or_else(|| "NAME".to_owned());
-    let hint = format!(
-        "tokman import --provider {} --profile {} --rescue '{}'",
-        key("provider"),
-        key("profile"),
-        path.display()
-    );
+/// A record that waits to be brought back, as that of a key where it is known whose it is.
+fn waiting(path: &Path, key: Option<&Key>) -> Finding {
+    let named = rescue::opened(path).map(|(key, _)| key);
+    let (provider, profile) =
+        key.or(named.as_ref()).map_or(("NAME", "NAME"), |key| (key.provider.as_str(), key.profile.as_str()));
+    let hint = format!("tokman import --provider {provider} --profile {profile} --rescue '{}'", path.display());
     let found = "a token that could not be stored";
     Finding::problem(path.display().to_string(), found, Some(hint), Code::NotSaved)
 }
