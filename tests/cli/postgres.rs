@@ -4,6 +4,7 @@
 mod faults;
 mod fleet;
 mod inside;
+mod lost;
 mod network;
 mod pooler;
 
