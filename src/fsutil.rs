@@ -19,6 +19,8 @@ use unix as platform;
 #[cfg(windows)]
 use windows as platform;
 
+use crate::model::text::shell_word;
+
 pub use platform::{is_same, is_unlockable, keep_name, mode_of_stdout, network_file_system, set_mode};
 
 /// A file or directory that could not be used, always with its path.
@@ -81,7 +83,9 @@ impl FsError {
     #[must_use]
     pub fn remedy(&self) -> Option<String> {
         match self {
-            Self::Exposed { path, wanted, .. } => Some(format!("chmod {wanted:o} '{}'", path.display())),
+            Self::Exposed { path, wanted, .. } => {
+                Some(format!("chmod {wanted:o} {}", shell_word(&path.display().to_string())))
+            }
             _ => None,
         }
     }

@@ -85,7 +85,7 @@ impl Doctor<'_> {
         } else {
             findings.extend(self.database().await?);
         }
-        findings.extend(files::rescued());
+        findings.extend(self.rescued());
         for name in self.settings.known_providers() {
             let Ok(provider) =
                 name.parse().map_err(|_| ()).and_then(|name| self.settings.provider(&name).map_err(|_| ()))

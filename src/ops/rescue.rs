@@ -1,6 +1,7 @@
 //! The last resort: a record that the store would not take goes to a private file elsewhere, so that the grant in it
 //! is not lost.
 
+use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -94,11 +95,20 @@ pub(super) fn later(key: &Key, stored: &Record) -> Option<PathBuf> {
     })
 }
 
-/// The files of rescued records: all, or those of the keys whose names begin so.
+/// The files of rescued records: all, or those of the keys whose names begin so. What another user put there, where
+/// everybody may put something, is none of them.
 pub(super) fn files(with: &str) -> impl Iterator<Item = PathBuf> {
-    let all = paths::rescue_dirs().into_iter().flat_map(|dir| std::fs::read_dir(dir).into_iter().flatten().flatten());
+    let ours = paths::rescue_dirs().into_iter().filter(|dir| fsutil::check_private_dir(dir).is_ok());
+    let all = ours.flat_map(|dir| std::fs::read_dir(dir).into_iter().flatten().flatten());
     let is = move |name: &str| name.strip_prefix(PREFIX).is_some_and(|key| key.starts_with(with));
-    all.filter(move |entry| entry.file_name().to_str().is_some_and(is)).map(|entry| entry.path())
+    let named = all.filter(move |entry| entry.file_name().to_str().is_some_and(is)).map(|entry| entry.path());
+    named.filter(|path| is_file_of_ours(path))
+}
+
+/// Whether it is a regular file of ours. One that others can read is so too: there is a grant in it.
+fn is_file_of_ours(path: &Path) -> bool {
+    let opened = fsutil::open_private(path, OpenOptions::new().read(true), 0o600);
+    !matches!(opened, Ok(None) | Err(FsError::NotAFile { .. } | FsError::Foreign { .. }))
 }
 
 /// The key of a rescued record, and what can be read of it without opening its seal.

@@ -1,12 +1,14 @@
 //! `doctor`: finds what a refresh would stumble over, says what to do, mends modes and stale files and nothing else.
 
 use std::fs::{self, File};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
+use crate::support::env::make_directories;
+use crate::support::report::skipped;
 use crate::support::run::Run;
 use crate::support::stored_square::now;
 use crate::support::{Answer, Server, Stored, TestEnv, canary, sealing_key, server};
@@ -71,6 +73,51 @@ fn finds_a_rescue_file_and_says_how_to_bring_it_back() {
     finds(&env, 10, "problem", "tokman import --provider square --profile default --rescue '");
     env.tokman(&["doctor", "--offline", "--repair"]).code(10);
     assert!(path.exists());
+}
+
+#[test]
+fn takes_no_file_that_another_user_put_where_everybody_can_for_a_rescued_one() {
+    if !rustix::process::geteuid().is_root() {
+        return skipped("files of another user", "only root can make some");
+    }
+    let (env, stored) = world("http://127.0.0.1:1");
+    let dir = env.home().join("tokman-0");
+    let planted = dir.join("rescue-';id>$HOME.pwned;'.json");
+    let own = dir.join("rescue-it's-$(id)-1.json");
+    env.write(&planted, "");
+    chown(&planted, Some(65_534), None).expect("another owner");
+    chown(&dir, Some(65_534), None).expect("another owner");
+    env.set_mode(&dir, 0o755);
+    env.tokman(&["doctor", "--offline"]).code(0).stdout_lacks("pwned");
+    // Nor where the directory is ours; a link and a directory are none either.
+    chown(&dir, Some(0), None).expect("another owner");
+    symlink(env.token_path(&stored.key), dir.join("rescue-link-1.json")).expect("a link");
+    make_directories(&dir.join("rescue-square-default-1.json"));
+    env.tokman(&["doctor", "--offline"]).code(0).stdout_lacks("rescue-");
+    env.write(&own, stored.record().to_string());
+    let quoted = own.display().to_string().replace('\'', r"'\''");
+    finds(&env, 10, "problem", &format!("--rescue '{quoted}'").replace('\\', r"\\"));
+    // What the hint says can be pasted.
+    let hint = env.tokman(&["doctor", "--offline"]).stdout.split("hint: tokman ").nth(1).expect("a hint").to_owned();
+    let paste = format!("{} {}", env!("CARGO_BIN_EXE_tokman"), hint.lines().next().unwrap_or_default());
+    env.program("sh", &["-c", &paste]).run().code(0);
+    assert!(!own.exists());
+}
+
+#[test]
+fn finds_a_rescue_file_that_others_can_read_or_replace() {
+    let (env, stored) = world("http://127.0.0.1:1");
+    let path = env.home().join(".local/state/tokman/rescue-square-default-1.json");
+    let dir = path.parent().expect("a directory");
+    env.write(&path, stored.record().to_string());
+    for (open, is, closed) in [(path.as_path(), 0o644, 0o600), (dir, 0o777, 0o700)] {
+        env.set_mode(open, is);
+        let run = env.tokman(&["doctor", "--offline"]);
+        run.stdout_has(&format!("hint: chmod {closed:o} '{}'", open.display()));
+        assert_ne!(run.status, Some(0));
+        env.tokman(&["doctor", "--offline", "--repair"]).code(10).stdout_has("mended").stdout_has("--rescue '");
+        assert_eq!(mode(open), closed);
+    }
 }
 
 #[test]

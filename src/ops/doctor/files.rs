@@ -5,7 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::config::paths;
 use crate::fsutil::{self, FsError};
+use crate::model::text::shell_word;
 use crate::model::{Key, Response};
 use crate::ops::doctor::{Doctor, Finding, Verdict};
 use crate::ops::{Code, rescue};
@@ -84,6 +86,23 @@ impl Doctor<'_> {
         }
     }
 
+    /// Records that could not be stored and wait to be brought back.
+    pub(super) fn rescued(&self) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        for dir in paths::rescue_dirs() {
+            if let Err(error @ FsError::Exposed { .. }) = fsutil::check_private_dir(&dir) {
+                findings.push(self.mend_mode(format!("directory {}", dir.display()), &error));
+            }
+        }
+        for path in rescue::files("") {
+            if let Err(error @ FsError::Exposed { .. }) = fsutil::read_private(&path, rescue::LIMIT) {
+                findings.push(self.mend_mode(path.display().to_string(), &error));
+            }
+            findings.push(waiting(&path, None));
+        }
+        findings
+    }
+
     /// Damaged records that were set aside, and what processes that died left before anything was stored.
     pub(super) async fn left_behind(&self, tokens: &Path) -> Vec<Finding> {
         let mut findings = Vec::new();
@@ -143,17 +162,13 @@ impl Doctor<'_> {
     }
 }
 
-/// Records that could not be stored and wait to be brought back.
-pub(super) fn rescued() -> Vec<Finding> {
-    rescue::files("").map(|path| waiting(&path, None)).collect()
-}
-
 /// A record that waits to be brought back, as that of a key where it is known whose it is.
 fn waiting(path: &Path, key: Option<&Key>) -> Finding {
     let named = rescue::opened(path).map(|(key, _)| key);
     let (provider, profile) =
         key.or(named.as_ref()).map_or(("NAME", "NAME"), |key| (key.provider.as_str(), key.profile.as_str()));
-    let hint = format!("tokman import --provider {provider} --profile {profile} --rescue '{}'", path.display());
+    let file = shell_word(&path.display().to_string());
+    let hint = format!("tokman import --provider {provider} --profile {profile} --rescue {file}");
     let found = "a token that could not be stored";
     Finding::problem(path.display().to_string(), found, Some(hint), Code::NotSaved)
 }
