@@ -185,6 +185,31 @@ fn removes_what_a_dead_process_left_when_asked_and_when_it_is_old() {
     assert!(!mark.exists());
 }
 
+#[test]
+fn nobody_calls_a_record_sound_that_cannot_be_read() {
+    let (env, stored) = world("http://127.0.0.1:1");
+    let path = env.token_path(&stored.key);
+    let sound = stored.record().to_string();
+    let token = format!("\"access_token\":\"{}\"", stored.access);
+    let account = "\"merchant_id\":\"MERCHANT\"";
+    for (from, to) in [
+        (&*token, &b"\"access_token\":5"[..]),
+        (&token, b"\"access_token\":{}"),
+        (account, b"\"token_type\":\"bearer\""),
+        (account, b"\"merchant_id\":\"MERCH\xffANT\""),
+        (account, b"\"merchant_id\":\"\\ud800\""),
+        ("\"kind\":\"square\"", b"\"kind\":\"square\",\"later\":\"\xff\""),
+    ] {
+        let (before, after) = sound.split_once(from).expect("a member");
+        let (before, after) = (before.replace(&stored.refresh, ""), after.replace(&stored.refresh, ""));
+        env.write(&path, [before.as_bytes(), to, after.as_bytes()].concat());
+        env.tokman(&["token", "-p", "square", "--no-refresh"]).code(8);
+        env.tokman(&["status"]).code(8).stdout_has("unknown").stdout_lacks("fresh");
+        env.tokman(&["check"]).code(2).stdout_has("CRITICAL");
+        finds(&env, 8, "problem", "is damaged: it ");
+    }
+}
+
 /// Gives a file a time at which nobody works with it any more.
 fn age(path: &Path) {
     let old = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
