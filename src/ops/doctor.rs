@@ -4,15 +4,16 @@
 mod database;
 mod files;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Serialize;
 
 use crate::config::{ProviderSettings, SecretSource, Settings, config_file};
-use crate::model::{Replay, lifetime};
+use crate::model::{Key, Replay, lifetime, text};
 use crate::ops::{Broker, Code, Error, error};
-use crate::store::StoreError;
+use crate::store::{StoreError, Summary};
 
 /// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -55,6 +56,36 @@ impl Finding {
 
     fn problem(what: impl Into<String>, found: impl Into<String>, hint: Option<String>, code: Code) -> Self {
         Self { verdict: Verdict::Problem, hint, code, ..Self::ok(what, found) }
+    }
+}
+
+/// Records that no key opens which can be had.
+struct Unopened {
+    first: Key,
+    count: u64,
+}
+
+impl Unopened {
+    /// What is to be said of those that were sealed with a key.
+    fn finding(&self, id: &str, keys: &[String]) -> Finding {
+        let others = match self.count - 1 {
+            0 => String::new(),
+            others => format!(" and {others} more"),
+        };
+        let why = if keys.is_empty() {
+            "no sealing key can be had".to_owned()
+        } else {
+            format!("only {} can be had", keys.join(" and "))
+        };
+        let id = text::escape(id, 16);
+        let hint =
+            "name the key that sealed it: [store] key in the config file, TOKMAN_STORE_KEY or TOKMAN_STORE_KEY_FILE";
+        Finding::problem(
+            format!("sealing key {id}"),
+            format!("{}{others} cannot be opened without it, and {why}", self.first),
+            Some(hint.to_owned()),
+            Code::Store,
+        )
     }
 }
 
@@ -115,7 +146,10 @@ impl Doctor<'_> {
         match self.broker.sealer.found() {
             Ok(None) => None,
             Ok(Some(id)) => Some(Finding::ok(what, format!("{id}, from {}", self.settings.store_key.origin))),
-            Err(error) => Some(Finding::problem(what, error.to_string(), None, Code::Store)),
+            Err(error) => {
+                let hint = "see where it is looked for: tokman config show".to_owned();
+                Some(Finding::problem(what, error.to_string(), Some(hint), Code::Store))
+            }
         }
     }
 
@@ -123,6 +157,9 @@ impl Doctor<'_> {
     async fn records(&self) -> Result<Vec<Finding>, Error> {
         let mut findings = Vec::new();
         let mut good = 0;
+        let mut unopened: BTreeMap<String, Unopened> = BTreeMap::new();
+        // Where none can be had, the key's own finding says why.
+        let keys = self.broker.sealer.ids().unwrap_or_default();
         let mut listing = self.broker.store.list(None).await?;
         while let Some(listed) = listing.next().await? {
             let what = listed.key.to_string();
@@ -141,9 +178,13 @@ impl Doctor<'_> {
                         format!("tokman refresh --provider {} --profile {}", listed.key.provider, listed.key.profile);
                     findings.push(Finding::warning(what, "the answer to a refresh may have been lost", hint));
                 }
+                Ok(Summary { sealed_with: Some(id), .. }) if !keys.contains(&id) => {
+                    unopened.entry(id).or_insert_with(|| Unopened { first: listed.key, count: 0 }).count += 1;
+                }
                 Ok(_) => good += 1,
             }
         }
+        findings.extend(unopened.into_iter().map(|(id, unopened)| unopened.finding(&id, &keys)));
         findings.push(Finding::ok("stored tokens", format!("{good} readable and in no doubt")));
         Ok(findings)
     }

@@ -210,6 +210,39 @@ fn nobody_calls_a_record_sound_that_cannot_be_read() {
     }
 }
 
+#[test]
+fn finds_records_that_no_key_opens_which_can_be_had() {
+    let (mut env, stored) = world("http://127.0.0.1:1");
+    env.write_token("square/other", &stored.clone().of("square/other").record());
+    let (old, new) = (env.home().join("old.key"), env.home().join("new.key"));
+    for key in [&old, &new] {
+        env.write(key, sealing_key());
+    }
+    env.set("TOKMAN_STORE_KEY_FILE", &old);
+    env.tokman(&["key", "rotate"]).code(0).stdout_is("2\n");
+    env.tokman(&["doctor", "--offline"]).code(0).stdout_has("2 readable");
+    env.tokman(&["key", "rotate", "-n", "other"]).code(0);
+    let names = "hint: name the key that sealed it: [store] key";
+    env.set("TOKMAN_STORE_KEY_FILE", &new);
+    let run = env.tokman(&["doctor", "--offline"]);
+    run.code(8).stdout_has("square/default and 1 more cannot be opened without it, and only ").stdout_has(names);
+    run.stdout_has("0 readable");
+    env.unset("TOKMAN_STORE_KEY_FILE");
+    finds(&env, 8, "problem", "cannot be opened without it, and no sealing key can be had");
+    // One of them is opened by the key that there is.
+    fs::remove_file(env.token_path("square/other")).expect("a record");
+    env.write_token("square/other", &stored.clone().of("square/other").record());
+    env.set("TOKMAN_STORE_KEY_FILE", &new);
+    env.tokman(&["key", "rotate", "-n", "other"]).code(0).stdout_is("1\n");
+    env.tokman(&["doctor", "--offline"]).code(8).stdout_has("square/default cannot be opened").stdout_has("1 readable");
+    // A key that is not there is told of as well.
+    fs::remove_file(&new).expect("a key");
+    env.tokman(&["doctor", "--offline"])
+        .code(8)
+        .stdout_has("there is none in the file")
+        .stdout_has("tokman config show");
+}
+
 /// Gives a file a time at which nobody works with it any more.
 fn age(path: &Path) {
     let old = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
