@@ -14,7 +14,7 @@ use crate::ops::{Code, Error, error};
 use crate::output::response::UnprintableToken;
 use crate::output::{OutputError, Printer, terminal};
 use crate::provider::{Need, ProviderError, Refusal, RefusalClass};
-use crate::store::{Place, SealError, StoreError};
+use crate::store::{SealError, StoreError};
 use block::{block, line};
 
 /// A command that cannot be run as it was written.
@@ -222,16 +222,17 @@ fn hint_of_keys(code: Code, tally: &Tally) -> String {
 fn hint_of_store(error: &StoreError) -> Option<String> {
     match error {
         StoreError::Fs(error) => error.remedy(),
-        StoreError::SetAside { place: Place::Row { key, .. }, .. } => Some(format!(
-            "a grant may be in it: write it into a file, mend it, and give it to 'tokman import --replace <FILE', or log in anew, which leaves it where it is: tokman obtain {}", options(key)
-        )),
-        StoreError::Damaged { .. } | StoreError::SetAside { .. } => Some(
-            "a grant may be in it: mend it and move it back, or log in anew with 'tokman obtain', which leaves it where it is".to_owned()
-        ),
-        StoreError::Newer { .. } | StoreError::NewerTables { .. } => Some("use the newer tokman".to_owned()),
         StoreError::Busy { .. } => Some("try again; if it stays so, look for a tokman that hangs".to_owned()),
         StoreError::Overtaken { .. } => Some("try again, with a longer --timeout if this process was slow".to_owned()),
-        StoreError::Unreachable { .. } | StoreError::Refused { .. } => Some("see what the database says: tokman doctor".to_owned()),
+        StoreError::Unreachable { .. } => Some("see what the database says: tokman doctor".to_owned()),
+        StoreError::Refused { .. } => {
+            error.remedy().or_else(|| Some("see what the database says: tokman doctor".to_owned()))
+        }
+        StoreError::SetAside { .. }
+        | StoreError::Damaged { .. }
+        | StoreError::Newer { .. }
+        | StoreError::NewerTables { .. }
+        | StoreError::Cancelled { .. } => error.remedy(),
         StoreError::Config(error) => error.remedy(),
         StoreError::Sealed { why, .. } => Some(match why {
             SealError::NoKey { .. } | SealError::OtherKey { .. } => {
@@ -261,11 +262,7 @@ fn with_key(hint: &str, key: Option<&Key>) -> String {
 
 /// The options that name a key, as a command would have them.
 fn options(key: &Key) -> String {
-    if key.profile == crate::model::ProfileName::default() {
-        format!("--provider {}", key.provider)
-    } else {
-        format!("--provider {} --profile {}", key.provider, key.profile)
-    }
+    key.options()
 }
 
 #[cfg(test)]

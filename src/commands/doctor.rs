@@ -31,7 +31,7 @@ pub fn run(context: &Context, args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     let settings = context.settings(None)?;
     let broker = context.broker(&settings)?;
     let doctor = Doctor { settings: &settings, broker: &broker, repair: args.repair };
-    let findings = ops::runtime()?.block_on(doctor.examine(!args.offline))?;
+    let findings = ops::runtime()?.block_on(doctor.examine(!args.offline));
     match format {
         Some(Format::Json) => context.printer.line(&response::pretty(&findings))?,
         Some(_) => {}

@@ -108,6 +108,18 @@ pub struct Key {
     pub profile: ProfileName,
 }
 
+impl Key {
+    /// The options that name it, as a command would have them.
+    #[must_use]
+    pub fn options(&self) -> String {
+        if self.profile == ProfileName::default() {
+            format!("--provider {}", self.provider)
+        } else {
+            format!("--provider {} --profile {}", self.provider, self.profile)
+        }
+    }
+}
+
 impl FromStr for Key {
     type Err = NameError;
 

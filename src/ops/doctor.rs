@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::config::{ProviderSettings, SecretSource, Settings, config_file};
 use crate::model::{Key, Replay, lifetime, text};
-use crate::ops::{Broker, Code, Error, error};
+use crate::ops::{Broker, Code, error};
 use crate::store::{StoreError, Summary};
 
 /// How a check ended.
@@ -102,19 +102,16 @@ pub struct Doctor<'a> {
 
 impl Doctor<'_> {
     /// Runs every check, those of the network only if `online`.
-    ///
-    /// # Errors
-    /// Only where a check itself cannot be made.
-    pub async fn examine(&self, online: bool) -> Result<Vec<Finding>, Error> {
+    pub async fn examine(&self, online: bool) -> Vec<Finding> {
         let mut findings = vec![self.config_dir(), self.config_file()];
         findings.extend(self.sealing_key());
         if let Some(tokens) = self.settings.store.value.directory() {
             findings.extend(self.store_dirs(tokens));
             findings.push(self.lock(tokens).await);
-            findings.extend(self.records().await?);
+            findings.extend(self.records().await);
             findings.extend(self.left_behind(tokens).await);
         } else {
-            findings.extend(self.database().await?);
+            findings.extend(self.database().await);
         }
         findings.extend(self.rescued());
         for name in self.settings.known_providers() {
@@ -130,7 +127,7 @@ impl Doctor<'_> {
                 }
             }
         }
-        Ok(findings)
+        findings
     }
 
     fn config_file(&self) -> Finding {
@@ -154,22 +151,36 @@ impl Doctor<'_> {
     }
 
     /// Every record: readable, its grant alive, nothing in doubt.
-    async fn records(&self) -> Result<Vec<Finding>, Error> {
+    async fn records(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
         let mut good = 0;
         let mut unopened: BTreeMap<String, Unopened> = BTreeMap::new();
         // Where none can be had, the key's own finding says why.
         let keys = self.broker.sealer.ids().unwrap_or_default();
-        let mut listing = self.broker.store.list(None).await?;
-        while let Some(listed) = listing.next().await? {
-            let what = listed.key.to_string();
-            let obtain = format!("tokman obtain --provider {} --profile {}", listed.key.provider, listed.key.profile);
-            match listed.summary {
-                Err(StoreError::Fs(error)) => findings.push(self.mend_mode(what, &error)),
+        let mut listing = match self.broker.store.list(None).await {
+            Ok(listing) => listing,
+            Err(error) => return vec![self.trouble("stored tokens", &error)],
+        };
+        loop {
+            let listed = match listing.next().await {
+                Ok(Some(listed)) => listed,
+                Ok(None) => break,
                 Err(error) => {
-                    findings.push(Finding::problem(what, error.to_string(), Some(obtain), error::of_store(&error)));
+                    findings.push(self.trouble("stored tokens", &error));
+                    break;
+                }
+            };
+            let what = listed.key.to_string();
+            match listed.summary {
+                Err(error) => {
+                    let finding = self.trouble(&what, &error);
+                    let obtain = format!("'tokman obtain {}'", listed.key.options());
+                    let hint = finding.hint.map(|hint| hint.replace("'tokman obtain'", &obtain));
+                    findings.push(Finding { hint, ..finding });
                 }
                 Ok(record) if record.needs_login.is_some() => {
+                    let obtain =
+                        format!("tokman obtain --provider {} --profile {}", listed.key.provider, listed.key.profile);
                     let found = "the provider refused its grant for good";
                     findings.push(Finding::problem(what, found, Some(obtain), Code::NeedsLogin));
                 }
@@ -186,7 +197,18 @@ impl Doctor<'_> {
         }
         findings.extend(unopened.into_iter().map(|(id, unopened)| unopened.finding(&id, &keys)));
         findings.push(Finding::ok("stored tokens", format!("{good} readable and in no doubt")));
-        Ok(findings)
+        findings
+    }
+
+    /// What the store could not do.
+    fn trouble(&self, what: &str, error: &StoreError) -> Finding {
+        let hint = match error {
+            StoreError::Fs(error) => return self.mend_mode(what.to_owned(), error),
+            StoreError::Config(error) => error.remedy(),
+            StoreError::Unreachable { .. } => Some("look at the network, and whether the database runs".to_owned()),
+            error => error.remedy(),
+        };
+        Finding::problem(what, error.to_string(), hint, error::of_store(error))
     }
 
     /// Whether a secret can be had. Commands are not run: they may ask a person.

@@ -18,9 +18,11 @@ use tokio_postgres::types::{FromSql, Type};
 
 use crate::config::PostgresSettings;
 use crate::model::{Key, ProviderName};
-use crate::store::postgres::error::{Trouble, refused};
+use crate::store::postgres::error::{Trouble, lacks, refused};
 use crate::store::postgres::pool::Pool;
-use crate::store::{Facts, Lease, Listed, Listing, Place, Record, SealError, Sealer, StoreError, Summary, TokenStore};
+use crate::store::{
+    Facts, Lack, Lease, Listed, Listing, Place, Record, SealError, Sealer, StoreError, Summary, TokenStore,
+};
 
 /// The version of the tables that this tokman knows.
 const VERSION: i32 = 1;
@@ -104,11 +106,11 @@ impl PostgresStore {
     /// A row whose first column is the version of the tables, once it is the one that is known.
     fn versioned<'a>(&self, row: Option<&'a Row>) -> Result<&'a Row, StoreError> {
         let place = || self.pool.place();
-        let row = row.ok_or_else(|| refused(&place(), "tokman's tables name no version"))?;
+        let row = row.ok_or_else(|| lacks(Lack::Version, &place(), "tokman's tables name no version"))?;
         match self.column::<i32>(row, 0)? {
             VERSION => Ok(row),
             version if version > VERSION => Err(StoreError::NewerTables { place: place(), version }),
-            _ => Err(refused(&place(), "tokman's tables are of no known version")),
+            _ => Err(lacks(Lack::Version, &place(), "tokman's tables are of no known version")),
         }
     }
 

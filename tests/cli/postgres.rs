@@ -122,6 +122,8 @@ fn a_damaged_record_is_set_aside_and_never_overwritten() {
     // As the hint says: into a file, mended, and back.
     let run = env.tokman(&TOKEN);
     run.code(8).stderr_has("column aside of tokman.token").stderr_has("give it to 'tokman import --replace <FILE'");
+    let doctor = env.tokman(&["doctor", "--offline"]);
+    doctor.code(8).stdout_has("column aside of tokman.token").stdout_has("'tokman import --replace <FILE'");
     env.command(&["import", "--replace"])
         .stdin(damaged.replace("\"generation\": 9", "\"generation\": 2"))
         .run()
