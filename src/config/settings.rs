@@ -115,6 +115,15 @@ impl Settings {
         Self::assemble(options, config_dir, file)
     }
 
+    /// Puts the settings together without the config file, where that cannot be obeyed.
+    ///
+    /// # Errors
+    /// As for [`Settings::load`].
+    pub fn load_without_file(options: Options) -> Result<Self, ConfigError> {
+        let config_dir = paths::config_dir(options.config_dir.clone())?;
+        Self::assemble(options, config_dir, FileConfig::default())
+    }
+
     fn assemble(options: Options, config_dir: PathBuf, file: FileConfig) -> Result<Self, ConfigError> {
         let provider = first([
             option("--provider", options.provider.clone()),

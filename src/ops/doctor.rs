@@ -1,6 +1,7 @@
 //! Looks at everything that a refresh will need, before it is needed, and mends what is safe to mend. Sends nothing that
 //! carries a credential.
 
+mod config;
 mod database;
 mod files;
 
@@ -10,7 +11,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::config::{ProviderSettings, SecretSource, Settings, config_file};
+pub use config::load;
+
+use crate::config::{ConfigError, ProviderSettings, SecretSource, Settings};
 use crate::model::{Key, Replay, lifetime, text};
 use crate::ops::{Broker, Code, error};
 use crate::store::{StoreError, Summary};
@@ -30,7 +33,7 @@ pub enum Verdict {
 }
 
 /// One check.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Finding {
     /// What was looked at.
     pub what: String,
@@ -96,6 +99,8 @@ pub struct Doctor<'a> {
     pub settings: &'a Settings,
     /// The store and the wire.
     pub broker: &'a Broker,
+    /// How it is with the config file: what [`load`] found.
+    pub config_file: Finding,
     /// Whether to mend what is safe to mend.
     pub repair: bool,
 }
@@ -103,7 +108,7 @@ pub struct Doctor<'a> {
 impl Doctor<'_> {
     /// Runs every check, those of the network only if `online`.
     pub async fn examine(&self, online: bool) -> Vec<Finding> {
-        let mut findings = vec![self.config_dir(), self.config_file()];
+        let mut findings = vec![self.config_dir(), self.config_file.clone()];
         findings.extend(self.sealing_key());
         if let Some(tokens) = self.settings.store.value.directory() {
             findings.extend(self.store_dirs(tokens));
@@ -128,13 +133,6 @@ impl Doctor<'_> {
             }
         }
         findings
-    }
-
-    fn config_file(&self) -> Finding {
-        // That it can be read is known: the settings were loaded from it.
-        let path = config_file(&self.settings.config_dir);
-        let found = if path.exists() { "read" } else { "not there; defaults and the environment are used" };
-        Finding::ok(format!("config file {}", path.display()), found)
     }
 
     /// Whether the sealing key can be had; nothing where records are not sealed.
@@ -203,7 +201,8 @@ impl Doctor<'_> {
     /// What the store could not do.
     fn trouble(&self, what: &str, error: &StoreError) -> Finding {
         let hint = match error {
-            StoreError::Fs(error) => return self.mend_mode(what.to_owned(), error),
+            StoreError::Fs(error) => return self.mend_mode(what.to_owned(), error, Code::Store),
+            StoreError::Config(ConfigError::Fs(error)) => return self.mend_mode(what.to_owned(), error, Code::Config),
             StoreError::Config(error) => error.remedy(),
             StoreError::Unreachable { .. } => Some("look at the network, and whether the database runs".to_owned()),
             error => error.remedy(),
@@ -224,7 +223,7 @@ impl Doctor<'_> {
             match fetched {
                 Ok(Some(_)) => return Some(Finding::ok(what, format!("found in {}", source.describe()))),
                 Ok(None) => {}
-                Err(crate::config::ConfigError::Fs(error)) => return Some(self.mend_mode(what, &error)),
+                Err(ConfigError::Fs(error)) => return Some(self.mend_mode(what, &error, Code::Config)),
                 Err(error) => return Some(Finding::problem(what, error.to_string(), error.remedy(), Code::Config)),
             }
         }

@@ -333,6 +333,49 @@ fn ends_with_3_where_the_configuration_is_wrong() {
 }
 
 #[test]
+fn finds_a_config_file_that_is_not_obeyed_goes_on_without_it_and_closes_it_when_asked() {
+    let (mut env, _) = world("http://127.0.0.1:1");
+    env.unset("TOKMAN_SQUARE_CLIENT_SECRET");
+    let path = env.config_dir().join("config.toml");
+    let secret = format!("[provider.square]\nclient_secret = \"{}\"\n", canary("secret"));
+    let ran = env.work().join("ran");
+    let command = format!("[store]\nkey = {{ command = [\"touch\", \"{}\"] }}\n", ran.display());
+    for (text, open, first, closed) in
+        [(&secret, 0o644, 0o600, 0o600), (&secret, 0o666, 0o644, 0o600), (&command, 0o666, 0o644, 0o644)]
+    {
+        env.write_config(text);
+        env.set_mode(&path, open);
+        finds(&env, 3, "problem", &format!("chmod {first:o} '"));
+        env.tokman(&["doctor", "--offline"]).stdout_has("stored tokens: 1 readable").stderr_is("");
+        assert_eq!(mode(&path), open, "mended unasked");
+        let run = env.tokman(&["doctor", "--offline", "--repair"]);
+        run.code(0).stdout_has("mended   config file").stdout_has("stored tokens: 1 readable");
+        assert_eq!(mode(&path), closed);
+        if open == 0o644 {
+            run.stdout_has("client secret of square: found in");
+        } else {
+            run.stdout_has("hint: look through it");
+            assert!(!ran.exists(), "what others could have written was run");
+        }
+    }
+    env.write_config(&secret);
+    env.set_mode(&path, 0o600);
+    env.tokman(&["doctor", "--offline"]).code(0).stdout_has("config.toml: read");
+}
+
+#[test]
+fn finds_a_config_file_of_another_user() {
+    if !rustix::process::geteuid().is_root() {
+        return skipped("a config file of another user", "only root can make one");
+    }
+    let (env, _) = world("http://127.0.0.1:1");
+    env.write_config("");
+    chown(env.config_dir().join("config.toml"), Some(65_534), None).expect("another owner");
+    finds(&env, 3, "problem", "sudo chown \\\"$(id -u)\\\" '");
+    env.tokman(&["doctor", "--offline", "--repair"]).code(3).stdout_has("stored tokens: 1 readable");
+}
+
+#[test]
 fn finds_a_secret_that_cannot_be_had_and_runs_no_command_for_it() {
     let (mut env, _) = world("http://127.0.0.1:1");
     env.unset("TOKMAN_SQUARE_CLIENT_SECRET");
@@ -341,9 +384,7 @@ fn finds_a_secret_that_cannot_be_had_and_runs_no_command_for_it() {
     env.write_config(&format!("[provider.square]\nclient_secret = {{ file = \"{}\" }}\n", secret.display()));
     env.tokman(&["doctor", "--offline"]).code(0).stdout_has("found in the file");
     env.set_mode(&secret, 0o644);
-    let run = env.tokman(&["doctor", "--offline"]);
-    assert_ne!(run.status, Some(0), "{run}");
-    run.stdout_has("chmod 600");
+    env.tokman(&["doctor", "--offline"]).code(3).stdout_has("chmod 600");
     fs::remove_file(&secret).expect("a file");
     env.tokman(&["doctor", "--offline"]).code(3).stdout_has("there is none in the file");
     env.write_config("[provider.square]\nclient_secret = { command = [\"touch\", \"said\"] }\n");

@@ -36,19 +36,18 @@ impl Doctor<'_> {
     pub(super) fn judge_dir(&self, what: String, dir: &Path) -> Finding {
         match fsutil::check_private_dir(dir) {
             Ok(()) => Finding::ok(what, "ours, nobody else can write into it"),
-            Err(error) => self.mend_mode(what, &error),
+            Err(error) => self.mend_mode(what, &error, Code::Store),
         }
     }
 
     /// A file or directory that is open to others is closed, if asked to.
-    pub(super) fn mend_mode(&self, what: String, error: &FsError) -> Finding {
+    pub(super) fn mend_mode(&self, what: String, error: &FsError, code: Code) -> Finding {
         if let (true, FsError::Exposed { path, wanted, .. }) = (self.repair, error)
             && fsutil::set_mode(path, *wanted).is_ok()
         {
             return Finding { verdict: Verdict::Mended, ..Finding::ok(what, format!("{error}; closed")) };
         }
-        let hint = error.remedy();
-        Finding::problem(what, error.to_string(), hint, Code::Store)
+        Finding::problem(what, error.to_string(), error.remedy(), code)
     }
 
     /// Takes a lease that nobody else uses: locks work there, and files can be made.
@@ -91,12 +90,12 @@ impl Doctor<'_> {
         let mut findings = Vec::new();
         for dir in paths::rescue_dirs() {
             if let Err(error @ FsError::Exposed { .. }) = fsutil::check_private_dir(&dir) {
-                findings.push(self.mend_mode(format!("directory {}", dir.display()), &error));
+                findings.push(self.mend_mode(format!("directory {}", dir.display()), &error, Code::Store));
             }
         }
         for path in rescue::files("") {
             if let Err(error @ FsError::Exposed { .. }) = fsutil::read_private(&path, rescue::LIMIT) {
-                findings.push(self.mend_mode(path.display().to_string(), &error));
+                findings.push(self.mend_mode(path.display().to_string(), &error, Code::Store));
             }
             findings.push(waiting(&path, None));
         }
@@ -131,7 +130,7 @@ impl Doctor<'_> {
         let what = path.display().to_string();
         let bytes = match fsutil::read_private(path, rescue::LIMIT) {
             Ok(bytes) => bytes.unwrap_or_default(),
-            Err(error) => return self.mend_mode(what, &error),
+            Err(error) => return self.mend_mode(what, &error, Code::Store),
         };
         match Response::parse(&bytes) {
             Ok(left) if rescue::is_record(&left) => return waiting(path, Some(key)),
