@@ -4,6 +4,7 @@
 mod config;
 mod database;
 mod files;
+mod locks;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -114,7 +115,7 @@ impl Doctor<'_> {
             findings.extend(self.store_dirs(tokens));
             findings.push(self.lock(tokens).await);
             findings.extend(self.records().await);
-            findings.extend(self.left_behind(tokens).await);
+            findings.extend(self.beside_records(tokens).await);
         } else {
             findings.extend(self.database().await);
         }

@@ -304,6 +304,53 @@ fn removes_no_mark_that_others_can_read_or_that_is_in_use() {
 }
 
 #[test]
+fn finds_lock_files_and_marks_that_keep_a_refresh_from_its_work() {
+    let (env, _) = world("http://127.0.0.1:1");
+    let lock = env.config_dir().join("tokens/square/.default.lock");
+    let mark = env.config_dir().join("tokens/square/.default.inflight");
+    for path in [&lock, &mark] {
+        env.write(path, "");
+        env.set_mode(path, 0o666);
+        env.tokman(&["refresh", "-p", "square"]).code(8);
+        finds(&env, 8, "problem", &format!("chmod 600 '{}'", path.display()));
+        env.tokman(&["doctor", "--offline", "--repair"]).code(0).stdout_has("mended");
+        assert_eq!(mode(path), 0o600);
+        env.tokman(&["refresh", "-p", "square"]).code(7);
+    }
+    fs::remove_file(&lock).expect("a lock file");
+    make_directories(&lock);
+    finds(&env, 8, "problem", "move it away");
+    env.tokman(&["doctor", "--offline", "--repair"]).code(8);
+    assert!(lock.exists());
+}
+
+#[test]
+fn a_lock_file_of_another_user_is_removed_only_while_nobody_holds_it() {
+    if !rustix::process::geteuid().is_root() {
+        return skipped("a lock file of another user", "only root can make one");
+    }
+    let (env, _) = world("http://127.0.0.1:1");
+    let lock = env.config_dir().join("tokens/square/.default.lock");
+    let mark = env.config_dir().join("tokens/square/.default.inflight");
+    for path in [&lock, &mark] {
+        env.write(path, "{}");
+        chown(path, Some(65_534), None).expect("another owner");
+    }
+    env.tokman(&["refresh", "-p", "square"]).code(8);
+    finds(&env, 8, "problem", &format!("sudo chown \\\"$(id -u)\\\" '{}'", lock.display()));
+    let held = File::open(&lock).expect("a lock file");
+    held.lock().expect("a lock");
+    env.tokman(&["doctor", "--offline", "--repair"]).code(8).stdout_lacks("mended");
+    assert!(lock.exists(), "somebody held it");
+    drop(held);
+    let run = env.tokman(&["doctor", "--offline", "--repair"]);
+    run.code(8).stdout_has("nobody held it, removed").stdout_has(&format!("chmod 600 '{}'", mark.display()));
+    assert!(!lock.exists() && mark.exists(), "the mark is for somebody to look at");
+    chown(&mark, Some(0), None).expect("another owner");
+    env.tokman(&["refresh", "-p", "square"]).code(7);
+}
+
+#[test]
 fn finds_a_clock_that_is_wrong() {
     let date = (now() - jiff::SignedDuration::from_secs(7200)).strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
     let server = Server::with(move |_, _| Answer::json(404, json!({})).header("Date", &date));

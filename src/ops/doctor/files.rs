@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::paths;
@@ -50,41 +49,6 @@ impl Doctor<'_> {
         Finding::problem(what, error.to_string(), error.remedy(), code)
     }
 
-    /// Takes a lease that nobody else uses: locks work there, and files can be made.
-    pub(super) async fn lock(&self, tokens: &Path) -> Finding {
-        let what = "locks";
-        if !tokens.exists() {
-            return Finding::ok(what, "not tried: nothing is stored yet");
-        }
-        let Ok(dir) = tempfile::Builder::new().prefix(".doctor-").tempdir_in(tokens) else {
-            let hint = Some(format!("make {} writable, or free some room", tokens.display()));
-            return Finding::problem(
-                what,
-                format!("nothing can be written in {}", tokens.display()),
-                hint,
-                Code::Store,
-            );
-        };
-        let store = crate::store::file::FileStore::new(dir.path().to_owned(), Arc::default());
-        let probe = async {
-            let key = "probe/probe".parse().map_err(|_| "no key")?;
-            let lease = crate::store::TokenStore::lease(&store, &key, Duration::ZERO).await;
-            let mut lease = lease.map_err(|error| error.to_string())?;
-            let reservation = lease.reserve(None).await.map_err(|error| error.to_string())?;
-            lease.release(reservation).await.map_err(|error| error.to_string())
-        };
-        let probe: Result<(), String> = probe.await;
-        match probe {
-            Ok(()) => Finding::ok(what, format!("files can be locked and made in {}", tokens.display())),
-            Err(why) => Finding::problem(
-                what,
-                why,
-                Some("keep the tokens on a local disk: --store file:/path".to_owned()),
-                Code::Store,
-            ),
-        }
-    }
-
     /// Records that could not be stored and wait to be brought back.
     pub(super) fn rescued(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
@@ -102,8 +66,9 @@ impl Doctor<'_> {
         findings
     }
 
-    /// Damaged records that were set aside, and what processes that died left before anything was stored.
-    pub(super) async fn left_behind(&self, tokens: &Path) -> Vec<Finding> {
+    /// What lies beside the records: damaged ones that were set aside, lock files, and what processes that died left
+    /// before anything was stored.
+    pub(super) async fn beside_records(&self, tokens: &Path) -> Vec<Finding> {
         let mut findings = Vec::new();
         for dir in fs::read_dir(tokens).into_iter().flatten().flatten().map(|entry| entry.path()) {
             let provider = dir.file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -113,12 +78,17 @@ impl Doctor<'_> {
                 };
                 if name.contains(".json.damaged") {
                     findings.push(Finding::warning(path.display().to_string(), "a damaged record, set aside", MEND));
+                } else if name.starts_with('.') && name.ends_with(".lock") {
+                    findings.extend(self.lock_file(&path));
                 } else if let Some(profile) = rescue::profile_in_flight(name)
                     && let Ok(key) = format!("{provider}/{profile}").parse()
-                    // Beside a record, the record's own finding tells of it.
-                    && !dir.join(format!("{profile}.json")).exists()
                 {
-                    findings.push(self.stale(&path, &key).await);
+                    // Beside a record, the record's own finding tells of it, if it can be read.
+                    if dir.join(format!("{profile}.json")).exists() {
+                        findings.extend(self.unusable(&path));
+                    } else {
+                        findings.push(self.stale(&path, &key).await);
+                    }
                 }
             }
         }
@@ -127,6 +97,9 @@ impl Doctor<'_> {
 
     /// What lies where an answer is written, with nothing stored for its key: the answer itself, or a mark without one.
     async fn stale(&self, path: &Path, key: &Key) -> Finding {
+        if let Some(finding) = self.unusable(path) {
+            return finding;
+        }
         let what = path.display().to_string();
         let bytes = match fsutil::read_private(path, rescue::LIMIT) {
             Ok(bytes) => bytes.unwrap_or_default(),
