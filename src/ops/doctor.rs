@@ -222,7 +222,13 @@ impl Doctor<'_> {
                 source => source.fetch(&what),
             };
             match fetched {
-                Ok(Some(_)) => return Some(Finding::ok(what, format!("found in {}", source.describe()))),
+                Ok(Some(_)) => {
+                    let place = match source {
+                        SecretSource::Literal(_) => provider.client_secret.origin.to_string(),
+                        source => source.describe(),
+                    };
+                    return Some(Finding::ok(what, format!("found in {place}")));
+                }
                 Ok(None) => {}
                 Err(ConfigError::Fs(error)) => return Some(self.mend_mode(what, &error, Code::Config)),
                 Err(error) => return Some(Finding::problem(what, error.to_string(), error.remedy(), Code::Config)),

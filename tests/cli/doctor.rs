@@ -425,7 +425,12 @@ fn finds_a_config_file_of_another_user() {
 #[test]
 fn finds_a_secret_that_cannot_be_had_and_runs_no_command_for_it() {
     let (mut env, _) = world("http://127.0.0.1:1");
+    let found = "client secret of square: found in ";
+    env.tokman(&["doctor", "--offline"]).stdout_has(&format!("{found}the variable TOKMAN_SQUARE_CLIENT_SECRET\n"));
     env.unset("TOKMAN_SQUARE_CLIENT_SECRET");
+    env.write_config(&format!("[provider.square]\nclient_secret = \"{}\"\n", canary("literal")));
+    let place = "[provider.square] client_secret in config.toml\n";
+    env.tokman(&["doctor", "--offline"]).stdout_has(&format!("{found}{place}"));
     let secret = env.home().join("secret");
     env.write(&secret, canary("secret"));
     env.write_config(&format!("[provider.square]\nclient_secret = {{ file = \"{}\" }}\n", secret.display()));
