@@ -317,6 +317,12 @@ fn finds_lock_files_and_marks_that_keep_a_refresh_from_its_work() {
         assert_eq!(mode(path), 0o600);
         env.tokman(&["refresh", "-p", "square"]).code(7);
     }
+    // Of the store 'keyring'.
+    let kept = env.config_dir().join("tokens/.keyring.lock");
+    env.write(&kept, "");
+    env.set_mode(&kept, 0o666);
+    env.tokman(&["doctor", "--offline", "--repair"]).code(0).stdout_has("mended");
+    assert_eq!(mode(&kept), 0o600);
     fs::remove_file(&lock).expect("a lock file");
     make_directories(&lock);
     finds(&env, 8, "problem", "move it away");

@@ -72,13 +72,17 @@ impl Doctor<'_> {
         let mut findings = Vec::new();
         for dir in fs::read_dir(tokens).into_iter().flatten().flatten().map(|entry| entry.path()) {
             let provider = dir.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            // Of the keyring's key, which is not a provider's.
+            if is_lock(provider) {
+                findings.extend(self.lock_file(&dir));
+            }
             for path in fs::read_dir(&dir).into_iter().flatten().flatten().map(|entry| entry.path()) {
                 let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
                     continue;
                 };
                 if name.contains(".json.damaged") {
                     findings.push(Finding::warning(path.display().to_string(), "a damaged record, set aside", MEND));
-                } else if name.starts_with('.') && name.ends_with(".lock") {
+                } else if is_lock(name) {
                     findings.extend(self.lock_file(&path));
                 } else if let Some(profile) = rescue::profile_in_flight(name)
                     && let Ok(key) = format!("{provider}/{profile}").parse()
@@ -132,6 +136,10 @@ impl Doctor<'_> {
         lease.end().await;
         removed
     }
+}
+
+fn is_lock(name: &str) -> bool {
+    name.strip_prefix('.').is_some_and(|name| name.strip_suffix(".lock").is_some())
 }
 
 /// A record that waits to be brought back, as that of a key where it is known whose it is.

@@ -53,7 +53,7 @@ fn pass_on(mut client: TcpStream, mut server: TcpStream, words: &'static str, se
     let is_first = Arc::new(AtomicUsize::new(0));
     let (counter, swallows) = (Arc::clone(seen), Arc::clone(&is_first));
     thread::spawn(move || {
-        let mut buffer = [0; 64 << 10];
+        let mut buffer = vec![0; 64 << 10];
         while let Ok(read) = asking.read(&mut buffer)
             && read > 0
         {
@@ -70,7 +70,7 @@ fn pass_on(mut client: TcpStream, mut server: TcpStream, words: &'static str, se
         drop(asked.shutdown(Shutdown::Both));
     });
     thread::spawn(move || {
-        let mut buffer = [0; 64 << 10];
+        let mut buffer = vec![0; 64 << 10];
         while let Ok(read) = server.read(&mut buffer)
             && read > 0
         {
