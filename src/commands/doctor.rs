@@ -7,7 +7,7 @@ use clap::Args;
 use crate::context::Context;
 use crate::model::{response, text};
 use crate::ops;
-use crate::ops::doctor::{Doctor, Finding, Verdict};
+use crate::ops::doctor::{self, Doctor, Finding, Verdict};
 use crate::output::response::Format;
 
 /// The options of `tokman doctor`.
@@ -28,10 +28,10 @@ pub struct DoctorArgs {
 /// Settings that cannot be read, or a check that cannot be made.
 pub fn run(context: &Context, args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     let format = context.format(&[Format::Json, Format::None])?;
-    let settings = context.settings(None)?;
+    let (settings, config_file) = doctor::load(&context.global.options(None), args.repair)?;
     let broker = context.broker(&settings)?;
-    let doctor = Doctor { settings: &settings, broker: &broker, repair: args.repair };
-    let findings = ops::runtime()?.block_on(doctor.examine(!args.offline))?;
+    let doctor = Doctor { settings: &settings, broker: &broker, config_file, repair: args.repair };
+    let findings = ops::runtime()?.block_on(doctor.examine(!args.offline));
     match format {
         Some(Format::Json) => context.printer.line(&response::pretty(&findings))?,
         Some(_) => {}

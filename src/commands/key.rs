@@ -62,7 +62,7 @@ fn rotate(context: &Context) -> anyhow::Result<ExitCode> {
     let settings = context.settings(None)?;
     let selection = context.selection(&settings)?;
     let broker = context.broker(&settings)?;
-    let ended = ops::runtime()?.block_on(broker.reseal(&selection))?;
+    let ended = ops::runtime()?.block_on(broker.reseal(&selection, settings.store.value.directory()))?;
     match format {
         Some(Format::Json) => context.printer.line(&response::pretty(&json!({
             "key_id": ended.id,

@@ -212,8 +212,8 @@ fn client_secret(name: &ProviderName, options: &Options, config: &ProviderConfig
             if setting.value == Path::new("-") { SecretSource::Stdin } else { SecretSource::File(setting.value) };
         Setting::new(vec![source], setting.origin)
     });
-    let from_variable = from_env(&env::Name::ClientSecret.of(name))
-        .map(|setting| Setting::new(vec![SecretSource::Literal(Secret::new(setting.value))], setting.origin));
+    let variable = env::Name::ClientSecret.of(name);
+    let from_variable = from_env(&variable).map(|setting| setting.map(|_| vec![SecretSource::Env(variable.clone())]));
     let from_file_variable = from_env(&env::Name::ClientSecretFile.of(name))
         .map(|setting| Setting::new(vec![SecretSource::File(setting.value.into())], setting.origin));
     let in_config = Some(config.client_secret.0.clone()).filter(|sources| !sources.is_empty());

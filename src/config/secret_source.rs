@@ -22,9 +22,9 @@ const COMMAND_LIMIT: Duration = Duration::from_secs(60);
 /// One place to fetch a secret from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SecretSource {
-    /// The config file itself, or an environment variable that was read already.
+    /// The config file itself.
     Literal(Secret),
-    /// `{ env = "NAME" }`
+    /// `{ env = "NAME" }`, and the variables that are tokman's own.
     Env(String),
     /// `{ file = "/path" }`; `-` is stdin where it came from the command line.
     File(PathBuf),

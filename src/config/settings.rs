@@ -10,7 +10,7 @@ use crate::config::postgres::{Objection, PostgresSettings, has_password};
 use crate::config::setting::{Origin, Setting, first, from_env, in_file, option};
 use crate::config::{ConfigError, ProviderSettings, SecretSource, config_file, paths};
 use crate::env;
-use crate::model::{Key, NameError, ProfileName, ProviderName, Secret};
+use crate::model::{Key, NameError, ProfileName, ProviderName};
 
 /// The profile that stands for "named after whoever answers".
 const BY_ACCOUNT: &str = "@account";
@@ -115,6 +115,15 @@ impl Settings {
         Self::assemble(options, config_dir, file)
     }
 
+    /// Puts the settings together without the config file, where that cannot be obeyed.
+    ///
+    /// # Errors
+    /// As for [`Settings::load`].
+    pub fn load_without_file(options: Options) -> Result<Self, ConfigError> {
+        let config_dir = paths::config_dir(options.config_dir.clone())?;
+        Self::assemble(options, config_dir, FileConfig::default())
+    }
+
     fn assemble(options: Options, config_dir: PathBuf, file: FileConfig) -> Result<Self, ConfigError> {
         let provider = first([
             option("--provider", options.provider.clone()),
@@ -141,7 +150,7 @@ impl Settings {
         }
         let store = store_url(store, &config_dir)?;
         let store_key = first([
-            from_env(env::STORE_KEY).map(|key| key.map(|key| vec![SecretSource::Literal(Secret::new(key))])),
+            from_env(env::STORE_KEY).map(|key| key.map(|_| vec![SecretSource::Env(env::STORE_KEY.to_owned())])),
             from_env(env::STORE_KEY_FILE).map(|path| path.map(|path| vec![SecretSource::File(path.into())])),
             in_file("[store] key", Some(file.store.key.0.clone()).filter(|sources| !sources.is_empty())),
         ])

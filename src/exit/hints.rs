@@ -6,7 +6,7 @@ use crate::ops::bulk::tally::Tally;
 use crate::ops::rescue::put_back;
 use crate::ops::{Code, Error};
 use crate::provider::{Need, ProviderError, RefusalClass};
-use crate::store::{Place, SealError, StoreError};
+use crate::store::{SealError, StoreError};
 
 pub(super) fn hint_of(error: &Error, key: Option<&Key>) -> Option<String> {
     let obtain = |key: &Key| format!("tokman obtain {}", key.options());
@@ -84,16 +84,17 @@ fn hint_of_keys(code: Code, tally: &Tally) -> String {
 pub(super) fn hint_of_store(error: &StoreError) -> Option<String> {
     match error {
         StoreError::Fs(error) => error.remedy(),
-        StoreError::SetAside { place: Place::Row { key, .. }, .. } => Some(format!(
-            "a grant may be in it: write it into a file, mend it, and give it to 'tokman import --replace <FILE', or log in anew, which leaves it where it is: tokman obtain {}", key.options()
-        )),
-        StoreError::Damaged { .. } | StoreError::SetAside { .. } => Some(
-            "a grant may be in it: mend it and move it back, or log in anew with 'tokman obtain', which leaves it where it is".to_owned()
-        ),
-        StoreError::Newer { .. } | StoreError::NewerTables { .. } => Some("use the newer tokman".to_owned()),
         StoreError::Busy { .. } => Some("try again; if it stays so, look for a tokman that hangs".to_owned()),
         StoreError::Overtaken { .. } => Some("try again, with a longer --timeout if this process was slow".to_owned()),
-        StoreError::Unreachable { .. } | StoreError::Refused { .. } => Some("see what the database says: tokman doctor".to_owned()),
+        StoreError::Unreachable { .. } => Some("see what the database says: tokman doctor".to_owned()),
+        StoreError::Refused { .. } => {
+            error.remedy().or_else(|| Some("see what the database says: tokman doctor".to_owned()))
+        }
+        StoreError::SetAside { .. }
+        | StoreError::Damaged { .. }
+        | StoreError::Newer { .. }
+        | StoreError::NewerTables { .. }
+        | StoreError::Cancelled { .. } => error.remedy(),
         StoreError::Config(error) => error.remedy(),
         StoreError::Sealed { why, .. } => Some(match why {
             SealError::NoKey { .. } | SealError::OtherKey { .. } => {

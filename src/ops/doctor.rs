@@ -1,21 +1,23 @@
 //! Looks at everything that a refresh will need, before it is needed, and mends what is safe to mend. Sends nothing that
 //! carries a credential.
 
+mod config;
 mod database;
+mod files;
+mod locks;
 
-use std::fs;
-use std::path::Path;
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::config::{ProviderSettings, SecretSource, Settings, config_file};
-use crate::fsutil::{self, FsError};
-use crate::model::{Replay, Response, lifetime};
-use crate::ops::{Broker, Code, Error, error, rescue};
-use crate::store::StoreError;
+pub use config::load;
+
+use crate::config::{ConfigError, ProviderSettings, SecretSource, Settings};
+use crate::model::{Key, Replay, lifetime, text};
+use crate::ops::{Broker, Code, error};
+use crate::store::{StoreError, Summary};
 
 /// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -32,7 +34,7 @@ pub enum Verdict {
 }
 
 /// One check.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Finding {
     /// What was looked at.
     pub what: String,
@@ -61,6 +63,36 @@ impl Finding {
     }
 }
 
+/// Records that no key opens which can be had.
+struct Unopened {
+    first: Key,
+    count: u64,
+}
+
+impl Unopened {
+    /// What is to be said of those that were sealed with a key.
+    fn finding(&self, id: &str, keys: &[String]) -> Finding {
+        let others = match self.count - 1 {
+            0 => String::new(),
+            others => format!(" and {others} more"),
+        };
+        let why = if keys.is_empty() {
+            "no sealing key can be had".to_owned()
+        } else {
+            format!("only {} can be had", keys.join(" and "))
+        };
+        let id = text::escape(id, 16);
+        let hint =
+            "name the key that sealed it: [store] key in the config file, TOKMAN_STORE_KEY or TOKMAN_STORE_KEY_FILE";
+        Finding::problem(
+            format!("sealing key {id}"),
+            format!("{}{others} cannot be opened without it, and {why}", self.first),
+            Some(hint.to_owned()),
+            Code::Store,
+        )
+    }
+}
+
 /// The checks that need no network: settings, files, locks, what earlier runs left behind.
 #[derive(Debug)]
 pub struct Doctor<'a> {
@@ -68,27 +100,26 @@ pub struct Doctor<'a> {
     pub settings: &'a Settings,
     /// The store and the wire.
     pub broker: &'a Broker,
+    /// How it is with the config file: what [`load`] found.
+    pub config_file: Finding,
     /// Whether to mend what is safe to mend.
     pub repair: bool,
 }
 
 impl Doctor<'_> {
     /// Runs every check, those of the network only if `online`.
-    ///
-    /// # Errors
-    /// Only where a check itself cannot be made.
-    pub async fn examine(&self, online: bool) -> Result<Vec<Finding>, Error> {
-        let mut findings = vec![self.config_dir(), self.config_file()];
+    pub async fn examine(&self, online: bool) -> Vec<Finding> {
+        let mut findings = vec![self.config_dir(), self.config_file.clone()];
         findings.extend(self.sealing_key());
         if let Some(tokens) = self.settings.store.value.directory() {
             findings.extend(self.store_dirs(tokens));
             findings.push(self.lock(tokens).await);
-            findings.extend(self.records().await?);
-            findings.extend(self.left_behind(tokens));
+            findings.extend(self.records().await);
+            findings.extend(self.beside_records(tokens).await);
         } else {
-            findings.extend(self.database().await?);
+            findings.extend(self.database().await);
         }
-        findings.extend(rescue_files());
+        findings.extend(self.rescued());
         for name in self.settings.known_providers() {
             let Ok(provider) =
                 name.parse().map_err(|_| ()).and_then(|name| self.settings.provider(&name).map_err(|_| ()))
@@ -102,23 +133,7 @@ impl Doctor<'_> {
                 }
             }
         }
-        Ok(findings)
-    }
-
-    fn config_dir(&self) -> Finding {
-        let dir = &self.settings.config_dir;
-        let what = format!("config directory {}", dir.display());
-        if !dir.exists() {
-            return Finding::ok(what, "not there yet; it is made when something is stored");
-        }
-        self.judge_dir(what, dir)
-    }
-
-    fn config_file(&self) -> Finding {
-        // That it can be read is known: the settings were loaded from it.
-        let path = config_file(&self.settings.config_dir);
-        let found = if path.exists() { "read" } else { "not there; defaults and the environment are used" };
-        Finding::ok(format!("config file {}", path.display()), found)
+        findings
     }
 
     /// Whether the sealing key can be had; nothing where records are not sealed.
@@ -127,85 +142,44 @@ impl Doctor<'_> {
         match self.broker.sealer.found() {
             Ok(None) => None,
             Ok(Some(id)) => Some(Finding::ok(what, format!("{id}, from {}", self.settings.store_key.origin))),
-            Err(error) => Some(Finding::problem(what, error.to_string(), None, Code::Store)),
-        }
-    }
-
-    fn store_dirs(&self, tokens: &Path) -> Vec<Finding> {
-        let providers = fs::read_dir(tokens).into_iter().flatten().flatten().map(|entry| entry.path());
-        let dirs = std::iter::once(tokens.to_owned()).chain(providers.filter(|path| path.is_dir()));
-        dirs.filter(|dir| dir.exists())
-            .map(|dir| self.judge_dir(format!("directory {}", dir.display()), &dir))
-            .collect()
-    }
-
-    fn judge_dir(&self, what: String, dir: &Path) -> Finding {
-        match fsutil::check_private_dir(dir) {
-            Ok(()) => Finding::ok(what, "ours, nobody else can write into it"),
-            Err(error) => self.mend_mode(what, &error),
-        }
-    }
-
-    /// A file or directory that is open to others is closed, if asked to.
-    fn mend_mode(&self, what: String, error: &FsError) -> Finding {
-        if let (true, FsError::Exposed { path, wanted, .. }) = (self.repair, error)
-            && fsutil::set_mode(path, *wanted).is_ok()
-        {
-            return Finding { verdict: Verdict::Mended, ..Finding::ok(what, format!("{error}; closed")) };
-        }
-        let hint = error.remedy();
-        Finding::problem(what, error.to_string(), hint, Code::Store)
-    }
-
-    /// Takes a lease that nobody else uses: locks work there, and files can be made.
-    async fn lock(&self, tokens: &Path) -> Finding {
-        let what = "locks";
-        if !tokens.exists() {
-            return Finding::ok(what, "not tried: nothing is stored yet");
-        }
-        let Ok(dir) = tempfile::Builder::new().prefix(".doctor-").tempdir_in(tokens) else {
-            let hint = Some(format!("make {} writable, or free some room", tokens.display()));
-            return Finding::problem(
-                what,
-                format!("nothing can be written in {}", tokens.display()),
-                hint,
-                Code::Store,
-            );
-        };
-        let store = crate::store::file::FileStore::new(dir.path().to_owned(), Arc::default());
-        let probe = async {
-            let key = "probe/probe".parse().map_err(|_| "no key")?;
-            let lease = crate::store::TokenStore::lease(&store, &key, Duration::ZERO).await;
-            let mut lease = lease.map_err(|error| error.to_string())?;
-            let reservation = lease.reserve(None).await.map_err(|error| error.to_string())?;
-            lease.release(reservation).await.map_err(|error| error.to_string())
-        };
-        let probe: Result<(), String> = probe.await;
-        match probe {
-            Ok(()) => Finding::ok(what, format!("files can be locked and made in {}", tokens.display())),
-            Err(why) => Finding::problem(
-                what,
-                why,
-                Some("keep the tokens on a local disk: --store file:/path".to_owned()),
-                Code::Store,
-            ),
+            Err(error) => {
+                let hint = "see where it is looked for: tokman config show".to_owned();
+                Some(Finding::problem(what, error.to_string(), Some(hint), Code::Store))
+            }
         }
     }
 
     /// Every record: readable, its grant alive, nothing in doubt.
-    async fn records(&self) -> Result<Vec<Finding>, Error> {
+    async fn records(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
         let mut good = 0;
-        let mut listing = self.broker.store.list(None).await?;
-        while let Some(listed) = listing.next().await? {
-            let what = listed.key.to_string();
-            let obtain = format!("tokman obtain --provider {} --profile {}", listed.key.provider, listed.key.profile);
-            match listed.summary {
-                Err(StoreError::Fs(error)) => findings.push(self.mend_mode(what, &error)),
+        let mut unopened: BTreeMap<String, Unopened> = BTreeMap::new();
+        // Where none can be had, the key's own finding says why.
+        let keys = self.broker.sealer.ids().unwrap_or_default();
+        let mut listing = match self.broker.store.list(None).await {
+            Ok(listing) => listing,
+            Err(error) => return vec![self.trouble("stored tokens", &error)],
+        };
+        loop {
+            let listed = match listing.next().await {
+                Ok(Some(listed)) => listed,
+                Ok(None) => break,
                 Err(error) => {
-                    findings.push(Finding::problem(what, error.to_string(), Some(obtain), error::of_store(&error)));
+                    findings.push(self.trouble("stored tokens", &error));
+                    break;
+                }
+            };
+            let what = listed.key.to_string();
+            match listed.summary {
+                Err(error) => {
+                    let finding = self.trouble(&what, &error);
+                    let obtain = format!("'tokman obtain {}'", listed.key.options());
+                    let hint = finding.hint.map(|hint| hint.replace("'tokman obtain'", &obtain));
+                    findings.push(Finding { hint, ..finding });
                 }
                 Ok(record) if record.needs_login.is_some() => {
+                    let obtain =
+                        format!("tokman obtain --provider {} --profile {}", listed.key.provider, listed.key.profile);
                     let found = "the provider refused its grant for good";
                     findings.push(Finding::problem(what, found, Some(obtain), Code::NeedsLogin));
                 }
@@ -214,48 +188,27 @@ impl Doctor<'_> {
                         format!("tokman refresh --provider {} --profile {}", listed.key.provider, listed.key.profile);
                     findings.push(Finding::warning(what, "the answer to a refresh may have been lost", hint));
                 }
+                Ok(Summary { sealed_with: Some(id), .. }) if !keys.contains(&id) => {
+                    unopened.entry(id).or_insert_with(|| Unopened { first: listed.key, count: 0 }).count += 1;
+                }
                 Ok(_) => good += 1,
             }
         }
+        findings.extend(unopened.into_iter().map(|(id, unopened)| unopened.finding(&id, &keys)));
         findings.push(Finding::ok("stored tokens", format!("{good} readable and in no doubt")));
-        Ok(findings)
-    }
-
-    /// Damaged records that were set aside, and reservations of processes that died before anything was stored.
-    fn left_behind(&self, tokens: &Path) -> Vec<Finding> {
-        let mut findings = Vec::new();
-        for dir in fs::read_dir(tokens).into_iter().flatten().flatten().map(|entry| entry.path()) {
-            for path in fs::read_dir(&dir).into_iter().flatten().flatten().map(|entry| entry.path()) {
-                let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
-                    continue;
-                };
-                if name.contains(".json.damaged") {
-                    let hint =
-                        "a grant may be in it: mend it and move it back, or remove it once a new login is stored";
-                    findings.push(Finding::warning(path.display().to_string(), "a damaged record, set aside", hint));
-                } else if let Some(profile) = name.strip_prefix('.').and_then(|name| name.strip_suffix(".inflight")) {
-                    // Beside a record, the record's own finding tells of it.
-                    if !dir.join(format!("{profile}.json")).exists() {
-                        findings.push(self.stale(&path));
-                    }
-                }
-            }
-        }
         findings
     }
 
-    fn stale(&self, path: &Path) -> Finding {
-        let bytes = fsutil::read_private(path, rescue::LIMIT).ok().flatten().unwrap_or_default();
-        if Response::parse(&bytes).is_ok_and(|left| left.text("access_token").is_some()) {
-            return rescue_finding(path);
-        }
-        let (what, found) =
-            (path.display().to_string(), "left by a process that died, with nothing stored for its key");
-        let old = fs::metadata(path).and_then(|meta| meta.modified()).ok().and_then(|at| at.elapsed().ok());
-        if self.repair && old.is_some_and(|age| age > Duration::from_secs(600)) && fsutil::remove(path, true).is_ok() {
-            return Finding { verdict: Verdict::Mended, ..Finding::ok(what, format!("{found}; removed")) };
-        }
-        Finding::warning(what, found, "tokman doctor --repair removes it once it is ten minutes old")
+    /// What the store could not do.
+    fn trouble(&self, what: &str, error: &StoreError) -> Finding {
+        let hint = match error {
+            StoreError::Fs(error) => return self.mend_mode(what.to_owned(), error, Code::Store),
+            StoreError::Config(ConfigError::Fs(error)) => return self.mend_mode(what.to_owned(), error, Code::Config),
+            StoreError::Config(error) => error.remedy(),
+            StoreError::Unreachable { .. } => Some("look at the network, and whether the database runs".to_owned()),
+            error => error.remedy(),
+        };
+        Finding::problem(what, error.to_string(), hint, error::of_store(error))
     }
 
     /// Whether a secret can be had. Commands are not run: they may ask a person.
@@ -269,9 +222,15 @@ impl Doctor<'_> {
                 source => source.fetch(&what),
             };
             match fetched {
-                Ok(Some(_)) => return Some(Finding::ok(what, format!("found in {}", source.describe()))),
+                Ok(Some(_)) => {
+                    let place = match source {
+                        SecretSource::Literal(_) => provider.client_secret.origin.to_string(),
+                        source => source.describe(),
+                    };
+                    return Some(Finding::ok(what, format!("found in {place}")));
+                }
                 Ok(None) => {}
-                Err(crate::config::ConfigError::Fs(error)) => return Some(self.mend_mode(what, &error)),
+                Err(ConfigError::Fs(error)) => return Some(self.mend_mode(what, &error, Code::Config)),
                 Err(error) => return Some(Finding::problem(what, error.to_string(), error.remedy(), Code::Config)),
             }
         }
@@ -304,24 +263,4 @@ impl Doctor<'_> {
             }
         }
     }
-}
-
-/// Records that could not be stored and wait to be brought back.
-fn rescue_files() -> Vec<Finding> {
-    rescue::files("").map(|path| rescue_finding(&path)).collect()
-}
-
-fn rescue_finding(path: &Path) -> Finding {
-    let bytes = fsutil::read_private(path, rescue::LIMIT).ok().flatten().unwrap_or_default();
-    let saved = Response::parse(&bytes).ok();
-    let member = |name: &str| Some(saved.as_ref()?.get("tokman")?.get(name)?.as_str()?.to_owned());
-    let key = |name: &str| member(name).unwrap_or_else(|| "NAME".to_owned());
-    let hint = format!(
-        "tokman import --provider {} --profile {} --rescue '{}'",
-        key("provider"),
-        key("profile"),
-        path.display()
-    );
-    let found = "a token that could not be stored";
-    Finding::problem(path.display().to_string(), found, Some(hint), Code::NotSaved)
 }

@@ -289,7 +289,10 @@ fn of_provider(error: &ProviderError) -> Code {
 #[must_use]
 pub const fn of_store(error: &StoreError) -> Code {
     match error {
-        StoreError::Busy { .. } | StoreError::Unreachable { .. } | StoreError::Overtaken { .. } => Code::TryAgain,
+        StoreError::Busy { .. }
+        | StoreError::Unreachable { .. }
+        | StoreError::Cancelled { .. }
+        | StoreError::Overtaken { .. } => Code::TryAgain,
         StoreError::Config(error) => of_config(error),
         StoreError::Fs(_)
         | StoreError::Damaged { .. }

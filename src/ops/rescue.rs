@@ -1,6 +1,7 @@
 //! The last resort: a record that the store would not take goes to a private file elsewhere, so that the grant in it
 //! is not lost.
 
+use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -18,6 +19,9 @@ pub(super) const LIMIT: u64 = 4 << 20;
 
 /// What the names of rescue files begin with.
 const PREFIX: &str = "rescue-";
+
+/// The members of an answer that are a grant, or what came of one.
+const TOKENS: [&str; 4] = ["access_token", "refresh_token", "accessToken", "refreshToken"];
 
 /// Writes a record to the first place that takes it and tells where: for good if one does, else at least until the next
 /// power cut.
@@ -46,14 +50,39 @@ pub fn save(key: &Key, record: &Record, sealer: &Sealer, now: Timestamp) -> Resu
     Err(Error::Lost { key: key.clone(), why })
 }
 
-/// The rescued records that are sealed with another key than this one: their files, keys, and the ids of what opens them.
-pub(super) fn sealed_otherwise(id: &str) -> Vec<(PathBuf, Key, String)> {
+/// The records that wait to be stored, rescued or written by a process that had no time to, and are sealed with another
+/// key than this one: their files, keys, and the ids of what opens them.
+pub(super) fn sealed_otherwise(id: &str, tokens: Option<&Path>) -> Vec<(PathBuf, Key, String)> {
     let other = |path: PathBuf| {
         let (key, saved) = opened(&path)?;
         let sealed_with = text(&saved, "sealed_with").filter(|with| with != id)?;
         Some((path, key, crate::model::text::escape(&sealed_with, 16)))
     };
-    files("").filter_map(other).collect()
+    files("").chain(in_flight(tokens)).filter_map(other).collect()
+}
+
+/// The files of a store's directory in which an answer is written before it gets its name.
+fn in_flight(tokens: Option<&Path>) -> impl Iterator<Item = PathBuf> {
+    let list = |dir: &Path| std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
+    let files = tokens.into_iter().flat_map(list).flat_map(move |dir| list(&dir).collect::<Vec<_>>());
+    files.filter(|path| path.file_name().and_then(|name| profile_in_flight(name.to_str()?)).is_some())
+}
+
+/// The profile of such a file.
+pub(super) fn profile_in_flight(name: &str) -> Option<&str> {
+    name.strip_prefix('.')?.strip_suffix(".inflight")
+}
+
+/// Whether an object is a whole record, sealed or not: it has a token.
+pub(super) fn is_record(saved: &Response) -> bool {
+    let is_sealed = saved.get("tokman").is_some() && saved.text("sealed").is_some();
+    is_sealed || TOKENS.iter().any(|name| saved.text(name).is_some())
+}
+
+/// Whether a text that is no object was to be a record.
+pub(super) fn names_token(bytes: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(bytes);
+    TOKENS.iter().chain(&["sealed"]).any(|name| text.contains(&format!("\"{name}\"")))
 }
 
 /// Where the record lies that came of this one and could not be stored in its place: the refresh token of this one was
@@ -76,16 +105,24 @@ fn differ(one: Option<&str>, other: Option<&str>) -> bool {
     one.zip(other).is_some_and(|(one, other)| one != other)
 }
 
-/// The files of rescued records: all, or those of the keys whose names begin so.
+/// The files of rescued records: all, or those of the keys whose names begin so. What another user put there, where
+/// everybody may put something, is none of them.
 pub(super) fn files(with: &str) -> impl Iterator<Item = PathBuf> {
-    let all =
-        paths::places_of_rescue().into_iter().flat_map(|dir| std::fs::read_dir(dir).into_iter().flatten().flatten());
+    let ours = paths::places_of_rescue().into_iter().filter(|dir| fsutil::check_private_dir(dir).is_ok());
+    let all = ours.flat_map(|dir| std::fs::read_dir(dir).into_iter().flatten().flatten());
     let is = move |name: &str| name.strip_prefix(PREFIX).is_some_and(|key| key.starts_with(with));
-    all.filter(move |entry| entry.file_name().to_str().is_some_and(is)).map(|entry| entry.path())
+    let named = all.filter(move |entry| entry.file_name().to_str().is_some_and(is)).map(|entry| entry.path());
+    named.filter(|path| is_file_of_ours(path))
+}
+
+/// Whether it is a regular file of ours. One that others can read is so too: there is a grant in it.
+fn is_file_of_ours(path: &Path) -> bool {
+    let opened = fsutil::open_private(path, OpenOptions::new().read(true), 0o600);
+    !matches!(opened, Ok(None) | Err(FsError::NotAFile { .. } | FsError::Foreign { .. }))
 }
 
 /// The key of a rescued record, and what can be read of it without opening its seal.
-fn opened(path: &Path) -> Option<(Key, Response)> {
+pub(super) fn opened(path: &Path) -> Option<(Key, Response)> {
     let bytes = fsutil::read_private(path, LIMIT).ok().flatten()?;
     let saved = Response::parse(&bytes).ok()?;
     let key = format!("{}/{}", text(&saved, "provider")?, text(&saved, "profile")?).parse().ok()?;

@@ -1,5 +1,7 @@
 //! Seals what is stored with the first of the configured keys, so that the others can be taken away.
 
+use std::path::Path;
+
 use crate::config::ConfigError;
 use crate::model::Key;
 use crate::ops::{Broker, Error, Selection, rescue};
@@ -22,10 +24,11 @@ pub struct Resealed {
 
 impl Broker {
     /// Seals the selected records with the first key, each under its lease. What a record is in doubt of, it is still.
+    /// `tokens` is the directory of a store that has one.
     ///
     /// # Errors
     /// [`ConfigError::Missing`] without a sealing key; a listing that fails. A record that cannot be opened is counted.
-    pub async fn reseal(&self, selection: &Selection) -> Result<Resealed, Error> {
+    pub async fn reseal(&self, selection: &Selection, tokens: Option<&Path>) -> Result<Resealed, Error> {
         let id = self.sealer.id().map_err(seal::SealError::to_config)?.ok_or_else(|| ConfigError::Missing {
             what: "sealing key",
             provider: "the store".to_owned(),
@@ -57,7 +60,7 @@ impl Broker {
             }
         }
         // Whoever throws the old key away would throw these away with it.
-        for (path, key, id) in rescue::sealed_otherwise(&ended.id) {
+        for (path, key, id) in rescue::sealed_otherwise(&ended.id, tokens) {
             let why = seal::SealError::OtherKey { id, configured: vec![ended.id.clone()] };
             let error = Error::from(StoreError::Sealed { key, why });
             log::warn!(

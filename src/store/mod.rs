@@ -18,7 +18,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub use error::{Place, StoreError};
+pub use error::{Lack, Place, StoreError};
 pub use record::Record;
 pub use seal::{SealError, Sealer};
 

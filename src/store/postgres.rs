@@ -18,9 +18,11 @@ use tokio_postgres::types::{FromSql, Type};
 
 use crate::config::PostgresSettings;
 use crate::model::{Key, ProviderName};
-use crate::store::postgres::error::{Trouble, refused};
+use crate::store::postgres::error::{Trouble, lacks, refused};
 use crate::store::postgres::pool::Pool;
-use crate::store::{Facts, Lease, Listed, Listing, Place, Record, SealError, Sealer, StoreError, Summary, TokenStore};
+use crate::store::{
+    Facts, Lack, Lease, Listed, Listing, Place, Record, SealError, Sealer, StoreError, Summary, TokenStore,
+};
 
 /// The version of the tables that this tokman knows.
 const VERSION: i32 = 1;
@@ -104,11 +106,11 @@ impl PostgresStore {
     /// A row whose first column is the version of the tables, once it is the one that is known.
     fn versioned<'a>(&self, row: Option<&'a Row>) -> Result<&'a Row, StoreError> {
         let place = || self.pool.place();
-        let row = row.ok_or_else(|| refused(&place(), "tokman's tables name no version"))?;
+        let row = row.ok_or_else(|| lacks(Lack::Version, &place(), "tokman's tables name no version"))?;
         match self.column::<i32>(row, 0)? {
             VERSION => Ok(row),
             version if version > VERSION => Err(StoreError::NewerTables { place: place(), version }),
-            _ => Err(refused(&place(), "tokman's tables are of no known version")),
+            _ => Err(lacks(Lack::Version, &place(), "tokman's tables are of no known version")),
         }
     }
 
@@ -186,18 +188,28 @@ impl PostgresStore {
             return Ok(None);
         };
         let mut record = Record::parse(text.as_bytes(), key, &self.path(key), None, &self.sealer)?;
-        if i64::try_from(record.generation).ok() != Some(stored.generation) {
-            let why = format!("it is of generation {}, its row of {}", record.generation, stored.generation);
-            return Err(StoreError::Damaged { path: self.path(key), why });
-        }
+        self.same_generation(key, record.generation, stored.generation)?;
         record.in_flight = stored.in_flight.is_some();
         Ok(Some(record))
     }
 
+    /// A record of another generation than its row's was rolled back.
+    fn same_generation(&self, key: &Key, record: u64, row: i64) -> Result<(), StoreError> {
+        if i64::try_from(record).ok() == Some(row) {
+            return Ok(());
+        }
+        let why = format!("it is of generation {record}, its row of {row}");
+        Err(StoreError::Damaged { path: self.path(key), why })
+    }
+
     /// What a row says without the sealing key.
-    fn glance(&self, key: &Key, record: Option<&str>) -> Result<Summary, StoreError> {
+    fn glance(&self, key: &Key, record: Option<&str>, generation: i64) -> Result<Summary, StoreError> {
         match record {
-            Some(text) => Record::glance(text.as_bytes(), key, &self.path(key), None),
+            Some(text) => {
+                let summary = Record::glance(text.as_bytes(), key, &self.path(key), None)?;
+                self.same_generation(key, summary.generation, generation)?;
+                Ok(summary)
+            }
             None => Err(StoreError::SetAside { place: self.aside(key), why: "in an earlier run".to_owned() }),
         }
     }
@@ -215,7 +227,7 @@ struct PostgresListing {
 impl PostgresListing {
     async fn fetch(&mut self, (provider, profile): (String, String)) -> Result<(), StoreError> {
         const BATCHES: &str = "\
-            SELECT v.version, t.provider, t.profile, t.record, t.in_flight IS NOT NULL \
+            SELECT v.version, t.provider, t.profile, t.record, t.in_flight IS NOT NULL, t.generation \
             FROM tokman.version v LEFT JOIN LATERAL (\
                 SELECT * FROM tokman.token \
                 WHERE (provider, profile) > ($1, $2) AND ($3::text IS NULL OR provider = $3) \
@@ -240,7 +252,7 @@ impl PostgresListing {
             };
             if let (Ok(named), Ok(profile)) = (provider.parse(), profile.parse()) {
                 let key = Key { provider: named, profile };
-                let summary = store.glance(&key, store.column(row, 3)?);
+                let summary = store.glance(&key, store.column(row, 3)?, store.column(row, 5)?);
                 self.rows.push_back(Listed { key, summary, in_doubt: store.column(row, 4)? });
             }
             self.after = Some((provider, profile));

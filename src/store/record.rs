@@ -1,9 +1,10 @@
 //! A stored token as a JSON file has it: the provider's last answer, flat, and one member `tokman` beside it.
 
+mod look;
+
 use std::path::Path;
 
 use jiff::Timestamp;
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use zeroize::Zeroizing;
@@ -98,9 +99,6 @@ struct Meta {
 #[derive(Deserialize)]
 struct Glance {
     tokman: Option<Meta>,
-    access_token: Option<IgnoredAny>,
-    refresh_token: Option<IgnoredAny>,
-    sealed: Option<IgnoredAny>,
 }
 
 impl Record {
@@ -244,33 +242,33 @@ impl Record {
     /// # Errors
     /// As for [`Record::parse`], but for what is sealed.
     pub fn glance(bytes: &[u8], key: &Key, path: &Path, written: Option<Timestamp>) -> Result<Summary, StoreError> {
-        match serde_json::from_slice::<Glance>(bytes) {
-            Ok(Glance { tokman: Some(meta), access_token, refresh_token, sealed }) => {
-                let meta = meta.check(key, path)?;
-                let has_token = if meta.sealed_with.is_some() {
-                    sealed.is_some()
-                } else {
-                    access_token.is_some() || refresh_token.is_some()
-                };
-                if !has_token {
-                    let why = "it has no access_token".to_owned();
-                    return Err(StoreError::Damaged { path: path.to_owned(), why });
-                }
-                Ok(Summary {
-                    account: meta.account,
-                    obtained_at: meta.obtained_at,
-                    refreshed_at: meta.refreshed_at,
-                    expires_at: meta.expires_at,
-                    refresh_expires_at: meta.refresh_token_expires_at,
-                    has_refresh_token: meta.has_refresh_token || refresh_token.is_some(),
-                    generation: meta.generation,
-                    needs_login: meta.needs_login,
-                    sealed_with: meta.sealed_with,
-                })
-            }
-            // A bare answer, or one that has to be said what is wrong with.
-            _ => Self::parse(bytes, key, path, written, &Sealer::default()).map(|record| record.summary()),
+        let looked =
+            look::look(bytes).and_then(|seen| Some((seen, serde_json::from_slice::<Glance>(bytes).ok()?.tokman?)));
+        // A bare answer, or one that has to be said what is wrong with.
+        let Some((seen, meta)) = looked else {
+            return Self::parse(bytes, key, path, written, &Sealer::default()).map(|record| record.summary());
+        };
+        let meta = meta.check(key, path)?;
+        let is_sealed = meta.sealed_with.is_some();
+        let missing = match is_sealed {
+            true if !seen.has_sealed => Some(format!("it has no member '{SEALED}'")),
+            false if !(seen.has_access || seen.has_refresh) => Some("it has no access_token".to_owned()),
+            _ => None,
+        };
+        if let Some(why) = missing {
+            return Err(StoreError::Damaged { path: path.to_owned(), why });
         }
+        Ok(Summary {
+            account: meta.account,
+            obtained_at: meta.obtained_at,
+            refreshed_at: meta.refreshed_at,
+            expires_at: meta.expires_at,
+            refresh_expires_at: meta.refresh_token_expires_at,
+            has_refresh_token: if is_sealed { meta.has_refresh_token } else { seen.has_refresh },
+            generation: meta.generation,
+            needs_login: meta.needs_login,
+            sealed_with: meta.sealed_with,
+        })
     }
 
     /// What a listing shows of it.
@@ -462,7 +460,86 @@ mod tests {
         assert!(matches!(read(&rolled_back, &sealer), Err(StoreError::Damaged { .. })));
     }
 
+    #[test]
+    fn a_glance_sees_what_is_wrong_with_a_record_of_ours() {
+        let sound = parse(r#"{"access_token":"a","x":1.50,"y":[{}]}"#).unwrap();
+        let sound = sound.to_json(&key(), &Sealer::default()).unwrap();
+        let glance = |bytes: &[u8]| Record::glance(bytes, &key(), Path::new("f"), None);
+        assert_eq!(glance(sound.as_bytes()).unwrap(), parse(&sound).unwrap().summary());
+        for (from, to) in [
+            ("\"a\"", "5"),
+            ("\"a\"", "\"\""),
+            ("\"a\"", "{}"),
+            ("\"a\"", "\"\\ud800\""),
+            ("\"x\": 1.50", "\"access_token\": \"a\""),
+            ("\"x\": 1.50", "\"x\": {\"$serde_json::private::Number\": 5}"),
+            ("1.50", "1."),
+            ("\"version\"", "\"unknown\": \"\\udc00\", \"version\""),
+        ] {
+            let text = sound.replacen(from, to, 1);
+            assert!(text != *sound && parse(&text).is_err() && glance(text.as_bytes()).is_err(), "{text}");
+        }
+        let deep = sound.replacen("1.50", &"[".repeat(200), 1).replacen("[{}]", &"]".repeat(200), 1);
+        assert!(glance(deep.as_bytes()).is_err());
+        let mut bytes = sound.as_bytes().to_vec();
+        let at = sound.find("bearer").or_else(|| sound.find("square")).unwrap();
+        bytes[at] = 0xff;
+        assert!(glance(&bytes).is_err());
+    }
+
+    /// A change of a text: where, as a share of it; how many bytes go; what comes in their place.
+    fn change() -> impl Strategy<Value = (f64, usize, Vec<u8>)> {
+        let piece = prop::sample::select(vec![
+            "",
+            "5",
+            "\"\"",
+            "{}",
+            "[]",
+            "null",
+            "\"",
+            "\\",
+            ",",
+            ":",
+            "}",
+            "]",
+            "-0",
+            "1e999",
+            "\\ud800",
+            "\\u0041",
+            "\"a\":1,",
+            "\"access_token\":\"b\",",
+            "\"refreshToken\":\"b\",",
+            "\"x\":1,\"x\":2,",
+            "\"tokman\":null,",
+            " ",
+            "\u{feff}",
+        ]);
+        let piece = prop_oneof![
+            piece.prop_map(|text| text.as_bytes().to_vec()),
+            any::<u8>().prop_map(|byte| vec![byte]),
+            prop::collection::vec(any::<u8>(), 0..4),
+        ];
+        (0.0..1.0, prop_oneof![Just(0), Just(1), 0..40_usize], piece)
+    }
+
     proptest! {
+        #![proptest_config(ProptestConfig { cases: 4096, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_glance_agrees_with_reading(changes in prop::collection::vec(change(), 0..3)) {
+            let body = r#"{"access_token":"a","n":1.50,"o":{"p":[1,"\u00e9",null,true]},"refresh_token":"r"}"#;
+            let record = Record { generation: 3, ..parse(body).unwrap() };
+            let mut bytes = record.to_json(&key(), &Sealer::default()).unwrap().as_bytes().to_vec();
+            for (share, gone, piece) in changes {
+                #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "somewhere in a short text")]
+                let at = (share * bytes.len() as f64) as usize;
+                bytes.splice(at..(at + gone).min(bytes.len()), piece);
+            }
+            let read = Record::parse(&bytes, &key(), Path::new("f"), None, &Sealer::default());
+            let glanced = Record::glance(&bytes, &key(), Path::new("f"), None);
+            prop_assert_eq!(read.ok().map(|record| record.summary()), glanced.ok());
+        }
+
         #[test]
         fn never_panics(bytes in any::<Vec<u8>>()) {
             let _ = Record::parse(&bytes, &key(), Path::new("f"), None, &Sealer::default());

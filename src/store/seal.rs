@@ -192,6 +192,14 @@ impl Sealer {
         Ok(self.keys()?.first().map(|key| key.id.clone()))
     }
 
+    /// The ids of all keys that open, as far as there are some: nothing is made.
+    ///
+    /// # Errors
+    /// Where the sources have none that can be used.
+    pub fn ids(&self) -> Result<Vec<String>, SealError> {
+        Ok(self.keys()?.iter().map(|key| key.id.clone()).collect())
+    }
+
     /// The id of the key that seals; `None` where records stay as they are. One that the keyring is to keep is made.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::support::stored::{SQUARE_ID, record};
-use crate::support::{Run, Server, TestEnv, canary};
+use crate::support::{Run, Server, TestEnv, canary, sealing_key};
 
 /// The value and the origin of a setting.
 #[track_caller]
@@ -138,8 +138,12 @@ fn never_shows_a_secret() {
     assert_eq!(setting(&run, "wix.client_secret").0, "the variable A, else the command pass");
     assert_eq!(setting(&run, "square.refresh_token").1, "TOKMAN_SQUARE_REFRESH_TOKEN");
     env.set("TOKMAN_SQUARE_CLIENT_SECRET", canary("variable"));
-    assert_eq!(setting(&show(&env, &[]), "square.client_secret").1, "TOKMAN_SQUARE_CLIENT_SECRET");
-    env.tokman(&["config", "show"]).code(0).stdout_has("a value");
+    env.set("TOKMAN_STORE_KEY", sealing_key());
+    for (name, variable) in [("square.client_secret", "TOKMAN_SQUARE_CLIENT_SECRET"), ("store.key", "TOKMAN_STORE_KEY")]
+    {
+        assert_eq!(setting(&show(&env, &[]), name), (format!("the variable {variable}"), variable.to_owned()));
+    }
+    env.tokman(&["config", "show"]).code(0).stdout_has("the variable TOKMAN_SQUARE_CLIENT_SECRET");
 }
 
 #[test]

@@ -131,6 +131,22 @@ fn does_not_let_the_old_key_go_while_a_rescued_record_needs_it() {
 }
 
 #[test]
+fn does_not_let_the_old_key_go_while_an_answer_that_was_not_stored_needs_it() {
+    let (env, [old, new]) = world();
+    configure(&env, &[&old]);
+    env.tokman(&["key", "rotate"]).code(0);
+    let left = env.config_dir().join("tokens/square/.gone.inflight");
+    let sealed = env.read_token("square/a").to_string();
+    env.write(&left, sealed.replace("\"profile\":\"a\"", "\"profile\":\"gone\"") + &" ".repeat(9000));
+    configure(&env, &[&new, &old]);
+    let run = env.tokman(&["key", "rotate"]);
+    run.code(8).stdout_is("3\n").stderr_has(".gone.inflight is to be brought back before the old key goes");
+    env.tokman(&["key", "rotate"]).code(8).stdout_is("0\n").stderr_has("square/gone");
+    fs::remove_file(&left).expect("a file");
+    env.tokman(&["key", "rotate"]).code(0);
+}
+
+#[test]
 fn needs_a_key_that_can_be_had() {
     let (env, [key, _]) = world();
     env.tokman(&["key", "rotate"]).code(3).stderr_has("no sealing key for the store").stderr_has("tokman key new");

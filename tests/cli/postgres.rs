@@ -4,6 +4,7 @@
 mod faults;
 mod fleet;
 mod inside;
+mod lost;
 mod network;
 mod pooler;
 
@@ -121,6 +122,8 @@ fn a_damaged_record_is_set_aside_and_never_overwritten() {
     // As the hint says: into a file, mended, and back.
     let run = env.tokman(&TOKEN);
     run.code(8).stderr_has("column aside of tokman.token").stderr_has("give it to 'tokman import --replace <FILE'");
+    let doctor = env.tokman(&["doctor", "--offline"]);
+    doctor.code(8).stdout_has("column aside of tokman.token").stdout_has("'tokman import --replace <FILE'");
     env.command(&["import", "--replace"])
         .stdin(damaged.replace("\"generation\": 9", "\"generation\": 2"))
         .run()
@@ -139,6 +142,8 @@ fn a_record_that_was_rolled_back_is_noticed_and_its_token_not_presented() {
     let before = database.column("square/default", "record");
     env.tokman(&REFRESH).code(0);
     database.sql(&format!("UPDATE tokman.token SET record = $${before}$$;"));
+    env.tokman(&["status"]).code(8).stdout_has("unknown");
+    env.tokman(&["doctor", "--offline"]).code(8).stdout_has("it is of generation");
     env.tokman(&REFRESH).code(8).stderr_has("it is of generation");
     assert_eq!(server.requests(), 1);
 }
@@ -151,7 +156,7 @@ fn a_listing_of_more_than_a_batch_is_in_order() {
     let env = database.world(&server);
     database.sql(
         "INSERT INTO tokman.token (provider, profile, record, generation) \
-         SELECT provider, 'p' || n, replace(record, '\"profile\": \"default\"', '\"profile\": \"p' || n || '\"'), 1 \
+         SELECT provider, 'p' || n, replace(record, '\"profile\": \"default\"', '\"profile\": \"p' || n || '\"'), generation \
          FROM tokman.token, generate_series(1, 1200) n;",
     );
     let listed = env.tokman(&["status", "-o", "json"]).code(0).json();

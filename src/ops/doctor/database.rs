@@ -2,29 +2,16 @@
 
 use std::time::Duration;
 
+use crate::ops::Code;
 use crate::ops::doctor::{Doctor, Finding};
-use crate::ops::{Code, Error, error};
 use crate::store::{SealError, StoreError};
 
 impl Doctor<'_> {
     /// What the database says of itself, whether it lets us do what a refresh does, and every record in it.
-    pub(super) async fn database(&self) -> Result<Vec<Finding>, Error> {
-        let trouble = |what: &str, error: &StoreError| {
-            let hint = match error {
-                StoreError::Unreachable { .. } => "look at the network, and whether the database runs",
-                StoreError::Config(error) => {
-                    return Finding::problem(what, error.to_string(), error.remedy(), Code::Config);
-                }
-                _ => {
-                    "the role needs SELECT, INSERT, UPDATE and DELETE on what is in the schema tokman, and for the first run \
-                     CREATE on the database"
-                }
-            };
-            Finding::problem(what, error.to_string(), Some(hint.to_owned()), error::of_store(error))
-        };
+    pub(super) async fn database(&self) -> Vec<Finding> {
         let facts = match self.broker.store.facts().await {
             Ok(facts) => facts,
-            Err(error) => return Ok(vec![trouble("database", &error)]),
+            Err(error) => return vec![self.trouble("database", &error)],
         };
         let mut findings: Vec<Finding> = facts.said.into_iter().map(|(what, found)| Finding::ok(what, found)).collect();
         if !self.broker.sealer.seals() {
@@ -34,25 +21,20 @@ impl Doctor<'_> {
         }
         // A lease would make the tables.
         if facts.is_in_use {
-            findings.push(match &self.probe().await? {
+            findings.push(match &self.probe().await {
                 // Another doctor is at it: that works too.
                 Ok(()) | Err(StoreError::Busy { .. }) => Finding::ok("leases", "can be taken and given back"),
-                Err(error) => trouble("leases", error),
+                Err(error) => self.trouble("leases", error),
             });
         }
-        findings.extend(self.records().await?);
-        Ok(findings)
+        findings.extend(self.records().await);
+        findings
     }
 
     /// Takes a lease that nobody else uses.
-    async fn probe(&self) -> Result<Result<(), StoreError>, Error> {
-        let key = "probe/probe".parse().map_err(|_| Error::System("no key is called probe/probe".to_owned()))?;
-        Ok(match self.broker.store.lease(&key, Duration::ZERO).await {
-            Ok(lease) => {
-                lease.end().await;
-                Ok(())
-            }
-            Err(error) => Err(error),
-        })
+    async fn probe(&self) -> Result<(), StoreError> {
+        let Ok(key) = "probe/probe".parse() else { return Ok(()) };
+        self.broker.store.lease(&key, Duration::ZERO).await?.end().await;
+        Ok(())
     }
 }

@@ -6,7 +6,7 @@ use std::io;
 use tokio_postgres::error::{Error, SqlState};
 
 use crate::model::text::escape;
-use crate::store::StoreError;
+use crate::store::{Lack, StoreError};
 
 /// The longest text of a server that is shown, in characters.
 const MAX: usize = 300;
@@ -23,7 +23,7 @@ pub(super) enum Trouble {
 impl Trouble {
     /// Whether it is worth trying again.
     pub(super) const fn passes(&self) -> bool {
-        matches!(self, Self::Store(StoreError::Unreachable { .. }))
+        matches!(self, Self::Store(StoreError::Unreachable { .. } | StoreError::Cancelled { .. }))
     }
 
     /// The error of somebody who needs the tables.
@@ -50,28 +50,67 @@ pub(super) fn trouble(place: &str, error: &Error) -> Trouble {
         }
         // The detail and the statement stay out: they can repeat what was bound.
         let why = format!("{} ({})", escape(said.message(), MAX), state.code());
-        return Trouble::Store(if will_pass(state) { unreachable_at(place, &why) } else { refused(place, &why) });
+        return Trouble::Store(match meaning(state, said.message()) {
+            Meaning::Passes => unreachable_at(place, &why),
+            Meaning::Cancelled => StoreError::Cancelled { place: place.to_owned(), why },
+            Meaning::Refuses(lack) => lacks(lack, place, &why),
+        });
     }
     let why = words(error);
-    let refuses = error.source().is_some_and(is_refusal) || why.contains("server does not support TLS");
-    let lacks = why.contains("password missing") || why.contains("unsupported authentication");
-    Trouble::Store(if refuses || lacks { refused(place, &why) } else { unreachable_at(place, &why) })
+    let lack = match error.source().and_then(refusal) {
+        _ if why.contains("password missing") => Some(Lack::Password),
+        None if why.contains("unsupported authentication") || why.contains("server does not support TLS") => {
+            Some(Lack::Other)
+        }
+        lack => lack,
+    };
+    Trouble::Store(lack.map_or_else(|| unreachable_at(place, &why), |lack| lacks(lack, place, &why)))
 }
 
-/// Whether the same statement may be answered a little later.
-fn will_pass(state: &SqlState) -> bool {
-    // Connections, shutdown and recovery, too many clients, deadlocks, a statement that was cancelled.
-    const CLASSES: [&str; 2] = ["08", "40"];
-    const STATES: [&str; 7] = ["57P01", "57P02", "57P03", "57P05", "57014", "53300", "55P03"];
-    CLASSES.iter().any(|class| state.code().starts_with(class)) || STATES.contains(&state.code())
+/// What becomes of a statement that was not answered.
+#[derive(Debug, PartialEq, Eq)]
+enum Meaning {
+    /// The database may be reached a little later.
+    Passes,
+    /// The database had no time for it, or gave others the way.
+    Cancelled,
+    /// It will be refused again.
+    Refuses(Lack),
 }
 
-/// Whether TLS itself says no: a certificate that is not trusted, or of another name.
-fn is_refusal(source: &(dyn std::error::Error + 'static)) -> bool {
-    let inner = source.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-    inner.is_some_and(|inner| {
-        matches!(inner.downcast_ref(), Some(rustls::Error::InvalidCertificate(_) | rustls::Error::AlertReceived(_)))
-    })
+/// What a state means, and a message where a pooler says with one state what is many things.
+fn meaning(state: &SqlState, message: &str) -> Meaning {
+    // Statements and locks that took too long, deadlocks and conflicts; then connections, shutdown and recovery, too
+    // many clients.
+    const CANCELLED: [&str; 2] = ["57014", "55P03"];
+    const PASSING: [&str; 5] = ["57P01", "57P02", "57P03", "57P05", "53300"];
+    let code = state.code();
+    let unknown = ["no such database", "no such user"].iter().position(|said| message.starts_with(said));
+    match (code, unknown) {
+        // PgBouncer's, which says with the same state that a server did not answer.
+        ("08P01", Some(0)) => Meaning::Refuses(Lack::Database),
+        ("08P01", Some(_)) => Meaning::Refuses(Lack::Entry),
+        _ if CANCELLED.contains(&code) || code.starts_with("40") => Meaning::Cancelled,
+        _ if PASSING.contains(&code) || code.starts_with("08") => Meaning::Passes,
+        ("25006", _) => Meaning::Refuses(Lack::Writes),
+        ("42501", _) => Meaning::Refuses(Lack::Rights),
+        ("28P01", _) => Meaning::Refuses(Lack::Password),
+        ("28000", _) => Meaning::Refuses(Lack::Entry),
+        ("3D000", _) => Meaning::Refuses(Lack::Database),
+        _ => Meaning::Refuses(Lack::Other),
+    }
+}
+
+/// What is lacking where TLS itself says no; `None` where it does not.
+fn refusal(source: &(dyn std::error::Error + 'static)) -> Option<Lack> {
+    use rustls::CertificateError::{NotValidForName, NotValidForNameContext, UnknownIssuer};
+    let inner = source.downcast_ref::<io::Error>().and_then(io::Error::get_ref)?;
+    match inner.downcast_ref()? {
+        rustls::Error::InvalidCertificate(UnknownIssuer) => Some(Lack::Trust),
+        rustls::Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. }) => Some(Lack::Name),
+        rustls::Error::InvalidCertificate(_) | rustls::Error::AlertReceived(_) => Some(Lack::Other),
+        _ => None,
+    }
 }
 
 /// An error and its causes in a line.
@@ -93,9 +132,14 @@ pub(super) fn unreachable_at(place: &str, why: &str) -> StoreError {
     StoreError::Unreachable { place: place.to_owned(), why: why.to_owned() }
 }
 
-/// It was reached and does not do what is asked.
+/// It was reached and does not do what is asked, for a reason of its own.
 pub(super) fn refused(place: &str, why: &str) -> StoreError {
-    StoreError::Refused { place: place.to_owned(), why: why.to_owned() }
+    lacks(Lack::Other, place, why)
+}
+
+/// It was reached and does not do what is asked, for want of something.
+pub(super) fn lacks(lack: Lack, place: &str, why: &str) -> StoreError {
+    StoreError::Refused { place: place.to_owned(), lack, why: why.to_owned() }
 }
 
 #[cfg(test)]
@@ -104,21 +148,25 @@ mod tests {
 
     #[test]
     fn knows_what_will_pass() {
-        for (code, passes) in [
-            ("08006", true),
-            ("08P01", true),
-            ("57P01", true),
-            ("57P03", true),
-            ("53300", true),
-            ("40001", true),
-            ("25006", false),
-            ("42501", false),
-            ("28P01", false),
-            ("3D000", false),
-            ("53100", false),
-            ("42703", false),
+        use Meaning::{Cancelled, Passes, Refuses};
+        for (code, message, expected) in [
+            ("08006", "", Passes),
+            ("08P01", "server login failed", Passes),
+            ("08P01", "no such database: x", Refuses(Lack::Database)),
+            ("08P01", "no such user: x", Refuses(Lack::Entry)),
+            ("57P01", "", Passes),
+            ("57P03", "", Passes),
+            ("53300", "", Passes),
+            ("40001", "", Cancelled),
+            ("57014", "", Cancelled),
+            ("25006", "", Refuses(Lack::Writes)),
+            ("42501", "", Refuses(Lack::Rights)),
+            ("28P01", "", Refuses(Lack::Password)),
+            ("3D000", "", Refuses(Lack::Database)),
+            ("53100", "", Refuses(Lack::Other)),
+            ("42703", "", Refuses(Lack::Other)),
         ] {
-            assert_eq!(will_pass(&SqlState::from_code(code)), passes, "{code}");
+            assert_eq!(meaning(&SqlState::from_code(code), message), expected, "{code}");
         }
     }
 }

@@ -39,9 +39,10 @@ const IS_STORED: &str =
 
 const RELEASE: &str = "UPDATE tokman.token SET in_flight = NULL WHERE provider = $1 AND profile = $2 AND owner = $3";
 
+/// Sets the record aside, once: an attempt whose confirmation was lost left nothing to set aside.
 const SET_ASIDE: &str = "\
     UPDATE tokman.token SET aside = coalesce(aside || E'\\n', '') || record, record = NULL, changed_at = now() \
-    WHERE provider = $1 AND profile = $2 AND owner = $3 RETURNING generation";
+    WHERE provider = $1 AND profile = $2 AND owner = $3 AND record IS NOT NULL RETURNING generation";
 
 const REMOVE: &str = "\
     DELETE FROM tokman.token WHERE provider = $1 AND profile = $2 AND owner = $3 \
@@ -161,6 +162,11 @@ impl PostgresLease {
         trouble.or_refused(&self.store.pool.place())
     }
 
+    /// What the row has where a statement changed nothing in it.
+    async fn left(&self) -> Result<Option<Stored>, StoreError> {
+        self.store.read(&self.key).await.map_err(|trouble| self.explain(trouble))
+    }
+
     fn overtaken(&self) -> StoreError {
         StoreError::Overtaken { key: self.key.clone() }
     }
@@ -190,7 +196,8 @@ impl Lease for PostgresLease {
             return read;
         };
         let aside = self.ask(SET_ASIDE, &[]).await.map_err(|trouble| self.explain(trouble))?;
-        if aside.is_empty() {
+        // By an attempt whose confirmation was lost, where it is aside already.
+        if aside.is_empty() && !self.left().await?.is_some_and(|left| left.record.is_none() && left.is_aside) {
             return Err(self.overtaken());
         }
         Err(StoreError::SetAside { place: self.store.aside(&self.key), why })
@@ -256,9 +263,14 @@ impl Lease for PostgresLease {
 
     async fn remove(&mut self) -> Result<bool, StoreError> {
         let rows = self.ask(REMOVE, &[]).await.map_err(|trouble| self.explain(trouble))?;
-        let Some(row) = rows.first() else { return Err(self.overtaken()) };
+        let was_stored = match rows.first() {
+            Some(row) => self.store.column(row, 0)?,
+            // By an attempt whose confirmation was lost, where nothing is stored any more.
+            None if self.left().await?.is_none_or(|left| left.record.is_none() && !left.is_aside) => !self.is_empty,
+            None => return Err(self.overtaken()),
+        };
         self.is_over = true;
-        self.store.column(row, 0)
+        Ok(was_stored)
     }
 
     async fn last_failure(&mut self) -> Option<Failure> {

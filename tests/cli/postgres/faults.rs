@@ -280,20 +280,38 @@ fn an_answer_whose_storing_is_not_confirmed_is_known_to_be_stored() {
 #[test]
 fn a_database_that_refuses_is_told_of_before_anything_is_sent() {
     let Some(cluster) = shared("a PostgreSQL that refuses") else { return };
-    for (what, undo, says) in [
+    for (what, undo, says, hint) in [
         (
             "ALTER DATABASE :db SET default_transaction_read_only = on;",
             "SET default_transaction_read_only = off; ALTER DATABASE :db RESET default_transaction_read_only;",
             "read-only transaction",
+            "hint: give the address of the primary",
         ),
-        ("UPDATE tokman.version SET version = 2;", "UPDATE tokman.version SET version = 1;", "a newer tokman"),
+        (
+            "UPDATE tokman.version SET version = 2;",
+            "UPDATE tokman.version SET version = 1;",
+            "a newer tokman",
+            "hint: use the newer tokman",
+        ),
+        (
+            "UPDATE tokman.version SET version = 0;",
+            "UPDATE tokman.version SET version = 1;",
+            "of no known version",
+            "hint: tokman.version has one row",
+        ),
         (
             "REVOKE ALL ON ALL TABLES IN SCHEMA tokman FROM :db;",
             "GRANT ALL ON ALL TABLES IN SCHEMA tokman TO :db;",
             "permission denied",
+            "hint: the role needs SELECT, INSERT",
         ),
-        ("ALTER ROLE :db NOLOGIN;", "ALTER ROLE :db LOGIN;", "not permitted to log in"),
-        ("DELETE FROM tokman.version;", "INSERT INTO tokman.version VALUES (1);", "no version"),
+        ("ALTER ROLE :db NOLOGIN;", "ALTER ROLE :db LOGIN;", "not permitted to log in", "hint: let the role in"),
+        (
+            "DELETE FROM tokman.version;",
+            "INSERT INTO tokman.version VALUES (1);",
+            "no version",
+            "hint: tokman.version has one row",
+        ),
     ] {
         let database = cluster.database();
         let server = Rotating::start(Rotation::Once);
@@ -301,13 +319,42 @@ fn a_database_that_refuses_is_told_of_before_anything_is_sent() {
         database.sql(&what.replace(":db", &database.name));
         for args in [&TOKEN[..], &REFRESH] {
             let run = env.tokman(args);
-            run.code(8).stderr_has(says).stderr_has("hint: ");
+            run.code(8).stderr_has(says).stderr_has(hint);
         }
-        env.tokman(&["doctor", "--offline"]).code(8).stdout_has(says);
+        env.tokman(&["doctor", "--offline"]).code(8).stdout_has("config directory").stdout_has(says).stdout_has(hint);
         assert_eq!(server.requests(), 0, "{what}");
         database.sql(&undo.replace(":db", &database.name));
         lives(&env);
     }
+}
+
+#[test]
+fn doctor_tells_all_it_finds_also_where_the_database_does_not_let_it_look() {
+    let Some(cluster) = shared("a doctor whom PostgreSQL refuses") else { return };
+    let database = cluster.database();
+    let server = Rotating::start(Rotation::Once);
+    let env = database.world(&server);
+    database.sql(&format!(
+        "REVOKE ALL ON tokman.token FROM {0}; ALTER ROLE {0} SET statement_timeout = '300ms';",
+        database.name
+    ));
+    let run = env.tokman(&["doctor", "--offline"]);
+    run.code(8).stdout_has("tables: version 1").stdout_has("leases: ").stdout_has("problem  stored tokens: ");
+    run.stdout_has("permission denied").stdout_has("hint: the role needs SELECT").stderr_is("");
+    database.sql(&format!("GRANT ALL ON tokman.token TO {};", database.name));
+    let mut held = database.hold_table();
+    let run = env.tokman(&["doctor", "--offline"]);
+    run.code(7).stdout_has("tables: version 1").stdout_has("problem  leases: ").stdout_has("problem  stored tokens: ");
+    run.stdout_has(" cancelled what was asked: ").stdout_has("(57014)").stdout_has("pg_stat_activity").stderr_is("");
+    for args in [&TOKEN[..], &REFRESH, &["status"]] {
+        let run = env.tokman(args);
+        run.code(7)
+            .stderr_has("cancelled what was asked")
+            .stderr_lacks("cannot reach")
+            .stderr_has("hint: see who holds");
+    }
+    held.release();
+    lives(&env);
 }
 
 #[test]
@@ -353,7 +400,8 @@ fn the_password_comes_from_places_that_others_cannot_read() {
     let server = Rotating::start(Rotation::Once);
     let mut env = database.world(&server);
     env.unset("PGPASSWORD");
-    env.tokman(&["status"]).code(8).stderr_has("password missing");
+    env.tokman(&["status"]).code(8).stderr_has("password missing").stderr_has("PGPASSWORD, or in ~/.pgpass");
+    env.tokman(&["doctor", "--offline"]).code(8).stdout_has("hint: give the password in PGPASSWORD, or in ~/.pgpass");
     let line = format!("127.0.0.1:{}:*:{}:{}\n", cluster.port, database.name, database.password);
     env.write("home/.pgpass", &line);
     env.tokman(&["status"]).code(0).stdout_has("square/default");
@@ -404,12 +452,12 @@ fn tls_is_checked_against_the_authority_and_the_name() {
     let ca = env.home().join("ca.pem");
     let full = |host: &str| format!("{}?sslmode=verify-full", database.url_at(host, cluster.port));
     env.set("TOKMAN_STORE", full("localhost"));
-    env.tokman(&["status"]).code(8).stderr_has("UnknownIssuer");
+    env.tokman(&["status"]).code(8).stderr_has("UnknownIssuer").stderr_has("sslrootcert=").stderr_has("PGSSLROOTCERT");
     env.set("PGSSLROOTCERT", &ca);
     env.tokman(&["status"]).code(0).stdout_has("square/default");
     env.tokman(&["doctor", "--offline"]).code(0).stdout_has("certificate and name are checked");
     env.set("TOKMAN_STORE", full("127.0.0.1"));
-    env.tokman(&["status"]).code(8).stderr_has("not valid for name");
+    env.tokman(&["status"]).code(8).stderr_has("not valid for name").stderr_has("by a name that is in its certificate");
     env.unset("PGSSLROOTCERT");
     env.set("TOKMAN_STORE", format!("{}&sslrootcert={}", full("localhost"), ca.display()));
     env.tokman(&["status"]).code(0);

@@ -36,3 +36,17 @@ fn everything_works_behind_a_transaction_pooler() {
     assert_eq!(named, None, "nothing is prepared under a name");
     figure(&format!("16 processes behind a transaction pooler: {used} connections to the database"));
 }
+
+#[test]
+fn a_database_that_the_pooler_does_not_know_is_refused() {
+    let what = "a database that a pooler does not know";
+    let Some(cluster) = shared(what) else { return };
+    let database = cluster.database();
+    let Some(pooler) = database.pooler(what) else { return };
+    let server = Rotating::start(Rotation::Once);
+    let mut env = server.world();
+    database.serve(&mut env);
+    env.set("TOKMAN_STORE", format!("postgres://{}@127.0.0.1:{}/other", database.name, pooler.port));
+    env.tokman(&["status"]).code(8).stderr_has("refuses: no such database").stderr_has("hint: correct the address");
+    env.tokman(&["doctor", "--offline"]).code(8).stdout_has("no such database").stdout_has("hint: correct the address");
+}

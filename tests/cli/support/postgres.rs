@@ -384,11 +384,20 @@ impl Database<'_> {
 
     /// Locks every row, as another client could.
     pub fn hold_rows(&self) -> HeldRows {
+        self.hold("SELECT count(*) FROM (SELECT FROM tokman.token FOR UPDATE) held;")
+    }
+
+    /// Locks the table: nobody reads it.
+    pub fn hold_table(&self) -> HeldRows {
+        self.hold("LOCK TABLE tokman.token; SELECT 1;")
+    }
+
+    fn hold(&self, lock: &str) -> HeldRows {
         use std::io::{BufRead as _, BufReader};
         let mut command = self.cluster.program("psql", &["-XAtq", "-d", &self.name]);
         let mut psql =
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("psql");
-        let lock = "BEGIN; SELECT count(*) FROM (SELECT FROM tokman.token FOR UPDATE) held;\n";
+        let lock = format!("BEGIN; {lock}\n");
         psql.stdin.as_mut().map(|stdin| stdin.write_all(lock.as_bytes())).transpose().expect("psql reads");
         let mut line = String::new();
         BufReader::new(psql.stdout.take().expect("a pipe")).read_line(&mut line).expect("psql answers");
