@@ -97,8 +97,8 @@ impl Context {
             .provider
             .as_ref()
             .filter(|provider| profile.is_some() || matches!(provider.origin, Origin::Option(_) | Origin::Env(_)));
-        if named.is_some() {
-            // An unknown provider is an error, not an empty list.
+        if named.is_some() || settings.by_account {
+            // An unknown provider is an error, not an empty list, and no stored key has a name that an answer gives.
             settings.provider(&settings.key()?.provider)?;
         }
         Ok(Selection { provider: named.map(|provider| provider.value.clone()), profile })
@@ -232,6 +232,17 @@ impl Context {
     /// Prints a warning to stderr, in the format of the log.
     pub fn warn(&self, text: &str) {
         log::warn!("{text}");
+    }
+}
+
+/// What a selection leaves, in words that follow "is stored" or "has happened"; `None` where it leaves all.
+#[must_use]
+pub fn narrowed(selection: &Selection) -> Option<String> {
+    match (&selection.provider, &selection.profile) {
+        (None, None) => None,
+        (Some(provider), None) => Some(format!("for {provider}")),
+        (None, Some(profile)) => Some(format!("under the profile {profile}")),
+        (Some(provider), Some(profile)) => Some(format!("for {provider}/{profile}")),
     }
 }
 
