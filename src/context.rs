@@ -7,7 +7,7 @@ use anstream::ColorChoice;
 
 use crate::config::{KEYRING_ENTRY, Options, Origin, ProviderKind, Settings, StoreUrl};
 use crate::exit::Usage;
-use crate::flags::{ApplicationArgs, ColorWhen, GlobalArgs, PrintedArgs};
+use crate::flags::{ApplicationArgs, ColorWhen, GlobalArgs, PrintedArgs, line};
 use crate::model::{Clock, Key, SystemClock};
 use crate::net::Client;
 use crate::ops::history::History;
@@ -26,6 +26,8 @@ pub struct Context {
     pub global: GlobalArgs,
     /// Prints.
     pub printer: Printer,
+    /// Whether stderr is for programs: one JSON object a line.
+    pub json: bool,
     /// Tells what can be written on the command line.
     pub definition: fn() -> clap::Command,
     /// Tells the time.
@@ -39,7 +41,7 @@ impl Context {
     #[must_use]
     pub fn new(global: GlobalArgs, definition: fn() -> clap::Command, json: bool) -> Self {
         let printer = Printer::new(global.quiet, color_choice(global.color), json);
-        Self { global, printer, definition, clock: Arc::new(SystemClock), key: OnceCell::new() }
+        Self { global, printer, json, definition, clock: Arc::new(SystemClock), key: OnceCell::new() }
     }
 
     /// Loads the settings.
@@ -167,7 +169,7 @@ impl Context {
             Some(format) if !known.contains(&format) => {
                 let names: Vec<String> = known.iter().map(|format| format!("{format:?}").to_lowercase()).collect();
                 let what = if names.is_empty() {
-                    "this command prints no data".to_owned()
+                    format!("this command takes no -o; {} do", line::WITH_FORMATS)
                 } else {
                     format!("this command prints {} only", names.join(", "))
                 };
