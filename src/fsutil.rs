@@ -236,6 +236,15 @@ fn make_one_dir(path: &Path) -> Result<(), FsError> {
     }
 }
 
+/// Makes a directory that holds no secret and that others are to read, as far as the umask lets them, and those above
+/// it. One that is there is left as it is.
+///
+/// # Errors
+/// What the system refused.
+pub fn make_public_dir(path: &Path) -> Result<(), FsError> {
+    fs::DirBuilder::new().recursive(true).create(path).map_err(FsError::io("make the directory", path))
+}
+
 /// Makes a new private file with `bytes` in it; where `durable`, they and its name are on the disk on return.
 ///
 /// # Errors
