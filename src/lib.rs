@@ -117,7 +117,7 @@ fn refuse(error: &clap::Error, args: &[OsString]) -> ExitCode {
     let (verb, json) = (line::verb(words), wants_json(words));
     let printer = output::Printer::new(false, anstream::ColorChoice::Auto, json);
     if !error.use_stderr() {
-        return print_help(error, json, &printer);
+        return print_help(error, json, printer);
     }
     let code = if json {
         let usage = exit::Usage::new(message_of(error)).hint("tokman --help");
@@ -141,11 +141,11 @@ fn refuse(error: &clap::Error, args: &[OsString]) -> ExitCode {
 }
 
 /// Prints help or version, which clap has made into an error of its own.
-fn print_help(help: &clap::Error, json: bool, printer: &output::Printer) -> ExitCode {
+fn print_help(help: &clap::Error, json: bool, printer: output::Printer) -> ExitCode {
     match help.print() {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             let format = if json { LogFormat::Json } else { LogFormat::Text };
-            ExitCode::from(exit::report(&output::OutputError::Stdout(error).into(), None, format, printer) as u8)
+            ExitCode::from(exit::report(&output::OutputError::Stdout(error).into(), None, format, &printer) as u8)
         }
         _ => ExitCode::SUCCESS,
     }

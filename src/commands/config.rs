@@ -61,7 +61,7 @@ fn path(context: &Context) -> anyhow::Result<()> {
     let path = config_file(&crate::config::paths::config_dir(context.global.config_dir.clone())?);
     match format {
         Some(Format::Json) => {
-            context.printer.line(&response::pretty(&json!({ "path": path.display().to_string() })))?
+            context.printer.line(&response::pretty(&json!({ "path": path.display().to_string() })))?;
         }
         Some(_) => {}
         None => context.printer.line(&path.display().to_string())?,

@@ -3,7 +3,7 @@
 
 use std::ffi::{OsStr, OsString};
 
-use clap::ValueEnum as _;
+use clap::ValueEnum;
 use clap_complete::CompletionCandidate;
 
 use crate::config::{Options, Settings};
@@ -12,12 +12,14 @@ use crate::model::ProviderName;
 use crate::ops::stored_names;
 
 /// The providers that are known and begin like this.
+#[must_use]
 pub fn providers(current: &OsStr) -> Vec<CompletionCandidate> {
     let names = settings().map(|settings| settings.known_providers()).unwrap_or_default();
     offer(names.into_iter(), current)
 }
 
 /// The stored profiles that begin like this: of the provider that the command line names, else of all.
+#[must_use]
 pub fn profiles(current: &OsStr) -> Vec<CompletionCandidate> {
     let Some(settings) = settings() else { return Vec::new() };
     let providers: Vec<ProviderName> = match &settings.provider {
@@ -32,10 +34,11 @@ pub fn profiles(current: &OsStr) -> Vec<CompletionCandidate> {
 }
 
 /// The forms that begin like this, of those that the command prints in.
+#[must_use]
 pub fn formats(current: &OsStr) -> Vec<CompletionCandidate> {
     let words = words();
     let verb = line::verb(words.get(1..).unwrap_or_default());
-    let values = line::formats(verb.as_deref()).iter().filter_map(|format| format.to_possible_value());
+    let values = line::formats(verb.as_deref()).iter().filter_map(ValueEnum::to_possible_value);
     let current = current.to_string_lossy();
     values
         .filter(|value| value.get_name().starts_with(&*current))
@@ -49,6 +52,7 @@ pub fn environments() -> Vec<CompletionCandidate> {
 }
 
 /// The words of the command line that is to be completed, the program's name first and the unfinished one last.
+#[must_use]
 pub fn words() -> Vec<String> {
     ours(&std::env::args_os().collect::<Vec<_>>()).iter().map(|word| word.to_string_lossy().into_owned()).collect()
 }

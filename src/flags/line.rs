@@ -54,6 +54,7 @@ pub const WITH_FORMATS: &str =
     "obtain, refresh, renew, revoke, token, status, check, import, export, history, config, doctor and key rotate";
 
 /// The forms that a command prints in; all of them where nobody knows which command it is.
+#[must_use]
 pub fn formats(verb: Option<&str>) -> &'static [Format] {
     use Format::{Env, Github, Header, Json, None, Prometheus, Token};
     match verb {
