@@ -117,7 +117,7 @@ mod tests {
         for (name, command) in found {
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             let Some(examples) = help.strip_prefix("Examples:\n") else { panic!("{name:?} has no examples: {help}") };
-            assert!((2..=6).contains(&examples.lines().count()), "{name:?} has two or three examples");
+            assert!((2..=6).contains(&examples.lines().count()), "{name:?} has two to six examples");
             for example in examples.lines() {
                 let example = example.strip_prefix("  ").unwrap();
                 assert!(example.chars().count() <= 78, "wrapped at 80 columns, it cannot be pasted: {example}");

@@ -6,9 +6,8 @@ use std::sync::Arc;
 use anstream::ColorChoice;
 
 use crate::config::{KEYRING_ENTRY, Options, Origin, ProviderKind, Settings, StoreUrl};
-use crate::exit::Meant;
-use crate::exit::Usage;
-use crate::flags::{ApplicationArgs, ColorWhen, GlobalArgs, PrintedArgs};
+use crate::exit::{Meant, Usage};
+use crate::flags::{ApplicationArgs, ColorWhen, GlobalArgs, PrintedArgs, line};
 use crate::model::text::shell_word;
 use crate::model::{Clock, Key, SystemClock};
 use crate::net::Client;
@@ -28,6 +27,8 @@ pub struct Context {
     pub global: GlobalArgs,
     /// Prints.
     pub printer: Printer,
+    /// Whether stderr is for programs: one JSON object a line.
+    pub json: bool,
     /// Tells what can be written on the command line.
     pub definition: fn() -> clap::Command,
     /// Tells the time.
@@ -41,7 +42,7 @@ impl Context {
     #[must_use]
     pub fn new(global: GlobalArgs, definition: fn() -> clap::Command, json: bool) -> Self {
         let printer = Printer::new(global.quiet, color_choice(global.color), json);
-        Self { global, printer, definition, clock: Arc::new(SystemClock), key: OnceCell::new() }
+        Self { global, printer, json, definition, clock: Arc::new(SystemClock), key: OnceCell::new() }
     }
 
     /// Loads the settings.
@@ -99,8 +100,8 @@ impl Context {
             .provider
             .as_ref()
             .filter(|provider| profile.is_some() || matches!(provider.origin, Origin::Option(_) | Origin::Env(_)));
-        if named.is_some() {
-            // An unknown provider is an error, not an empty list.
+        if named.is_some() || settings.by_account {
+            // An unknown provider is an error, not an empty list, and no stored key has a name that an answer gives.
             settings.provider(&settings.key()?.provider)?;
         }
         Ok(Selection { provider: named.map(|provider| provider.value.clone()), profile })
@@ -178,7 +179,7 @@ impl Context {
             Some(format) if !known.contains(&format) => {
                 let names: Vec<String> = known.iter().map(|format| format!("{format:?}").to_lowercase()).collect();
                 let what = if names.is_empty() {
-                    "this command prints no data".to_owned()
+                    format!("this command takes no -o; {} do", line::WITH_FORMATS)
                 } else {
                     format!("this command prints {} only", names.join(", "))
                 };
@@ -243,6 +244,17 @@ impl Context {
     /// Prints a warning to stderr, in the format of the log.
     pub fn warn(&self, text: &str) {
         log::warn!("{text}");
+    }
+}
+
+/// What a selection leaves, in words that follow "is stored" or "has happened"; `None` where it leaves all.
+#[must_use]
+pub fn narrowed(selection: &Selection) -> Option<String> {
+    match (&selection.provider, &selection.profile) {
+        (None, None) => None,
+        (Some(provider), None) => Some(format!("for {provider}")),
+        (None, Some(profile)) => Some(format!("under the profile {profile}")),
+        (Some(provider), Some(profile)) => Some(format!("for {provider}/{profile}")),
     }
 }
 

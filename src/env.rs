@@ -24,7 +24,7 @@ pub const PGPASSWORD: &str = "PGPASSWORD";
 pub const PGPASSFILE: &str = "PGPASSFILE";
 /// The certificates to trust for a PostgreSQL store, as libpq has it
 pub const PGSSLROOTCERT: &str = "PGSSLROOTCERT";
-/// `-v`: `info`, `debug` or `trace`
+/// `-v`: `warn`, `info` or `debug`
 pub const LOG: &str = "TOKMAN_LOG";
 /// `--log-format`
 pub const LOG_FORMAT: &str = "TOKMAN_LOG_FORMAT";

@@ -1,12 +1,13 @@
 //! Flags that several commands share: those of every command, and those that describe the application.
 
-mod complete;
+pub mod complete;
+pub mod line;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, ValueEnum, ValueHint};
-use clap_complete::ArgValueCompleter;
+use clap_complete::{ArgValueCandidates, ArgValueCompleter};
 
 use crate::config::Options;
 use crate::model::duration;
@@ -39,6 +40,7 @@ pub struct GlobalArgs {
         value_name = "FORMAT",
         value_enum,
         hide_possible_values = true,
+        add = ArgValueCompleter::new(complete::formats),
         long_help = "What to print: json (the provider's response as it came), token, header (an HTTP header), env (a shell assignment), github (masks it, and an output of the step), prometheus (status) or none"
     )]
     pub output: Option<Format>,
@@ -106,7 +108,7 @@ pub struct ApplicationArgs {
     #[arg(long, value_name = "ID")]
     pub instance_id: Option<String>,
     /// Square: production or sandbox [env: TOKMAN_SQUARE_ENVIRONMENT]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = ArgValueCandidates::new(complete::environments))]
     pub environment: Option<String>,
 }
 

@@ -13,7 +13,7 @@ use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
-pub use directories::{check_private_dir, make_private_dir};
+pub use directories::{check_private_dir, make_private_dir, make_public_dir};
 pub use error::FsError;
 pub use temporary::{Replacement, spool};
 #[cfg(unix)]

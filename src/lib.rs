@@ -46,7 +46,7 @@ use log::LevelFilter;
 use cli::Cli;
 use commands::Command;
 use context::Context;
-use flags::{GlobalArgs, LogFormat};
+use flags::{GlobalArgs, LogFormat, line};
 
 /// Runs tokman with the arguments of the process.
 #[must_use]
@@ -57,13 +57,12 @@ pub fn run() -> ExitCode {
         match complete(&args) {
             Ok(true) => return ExitCode::SUCCESS,
             Ok(false) => {}
-            Err(error) => return refuse(&error, false),
+            Err(error) => return refuse(&error, &args),
         }
     }
     let cli = match Cli::read(&args) {
         Ok(cli) => cli,
-        Err(error) if error.use_stderr() && watches(&args) => return cannot_watch(&error),
-        Err(error) => return refuse(&error, wants_json(&args)),
+        Err(error) => return refuse(&error, &args),
     };
     let format = log_format(&cli.global);
     output::log::init(log_level(&cli.global), format == LogFormat::Json);
@@ -103,38 +102,6 @@ fn harden() {
     }
 }
 
-/// Whether a command line that cannot be parsed is one of `check`, whose errors have a form of their own: whether that
-/// is its first word that is neither an option nor the value of one.
-fn watches(args: &[OsString]) -> bool {
-    let command = Cli::command();
-    let takes = |is: &dyn Fn(&clap::Arg) -> bool| {
-        command.get_arguments().any(|option| is(option) && option.get_action().takes_values())
-    };
-    let mut words = args.iter().skip(1).map(|word| word.to_string_lossy());
-    while let Some(word) = words.next() {
-        let value_follows = if let Some(long) = word.strip_prefix("--") {
-            takes(&|option| option.get_long() == Some(long))
-        } else if let Some(shorts) = word.strip_prefix('-') {
-            // What stands after the first that takes a value is that value.
-            let at = shorts.chars().position(|short| takes(&|option| option.get_short() == Some(short)));
-            at.is_some_and(|at| at + 1 == shorts.chars().count())
-        } else {
-            return word == "check";
-        };
-        if value_follows {
-            words.next();
-        }
-    }
-    false
-}
-
-/// Says to a watcher what clap has to say.
-fn cannot_watch(error: &clap::Error) -> ExitCode {
-    let printer = output::Printer::new(false, anstream::ColorChoice::Never, false);
-    commands::check::unknown(&printer, &message_of(error), false)
-        .unwrap_or(ExitCode::from(ops::survey::Level::Unknown as u8))
-}
-
 /// What clap has to say, on one line.
 fn message_of(error: &clap::Error) -> String {
     let text = error.render().to_string();
@@ -143,16 +110,45 @@ fn message_of(error: &clap::Error) -> String {
     message.join(" ").trim_start_matches("error: ").to_owned()
 }
 
-/// Prints what clap has to say: help and version on stdout, a refusal on stderr.
-fn refuse(error: &clap::Error, json: bool) -> ExitCode {
-    if json && error.use_stderr() {
-        let usage = exit::Usage::new(message_of(error)).hint("tokman --help");
-        let printer = output::Printer::new(false, anstream::ColorChoice::Never, true);
-        return ExitCode::from(exit::report(&usage.into(), None, "", LogFormat::Json, &printer) as u8);
+/// Prints what clap has to say: help and version on stdout, a refusal on stderr, and one of `check` where a watcher
+/// looks.
+fn refuse(error: &clap::Error, args: &[OsString]) -> ExitCode {
+    let words = args.get(1..).unwrap_or_default();
+    let (verb, json) = (line::verb(words), wants_json(words));
+    let printer = output::Printer::new(false, anstream::ColorChoice::Auto, json);
+    if !error.use_stderr() {
+        return print_help(error, json, printer);
     }
-    // A closed pipe is no error.
-    let _ = error.print();
-    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(ops::Code::Usage as u8))
+    let code = if json {
+        let usage = exit::Usage::new(message_of(error)).hint("tokman --help");
+        exit::report(&usage.into(), None, "", LogFormat::Json, &printer) as u8
+    } else {
+        if verb.as_deref() != Some("check") {
+            // Nobody is told when stderr takes nothing.
+            let _ = error.print();
+        }
+        u8::try_from(error.exit_code()).unwrap_or(ops::Code::Usage as u8)
+    };
+    match verb.as_deref() {
+        Some("check") => {
+            commands::check::unknown(&printer, &message_of(error), line::asks(words, "output", Some('o'), "json"))
+                .unwrap_or(ExitCode::from(ops::survey::Level::Unknown as u8))
+        }
+        // Its other codes are the command's.
+        Some("exec") => ExitCode::from(exit::of_exec(ops::Code::Usage)),
+        _ => ExitCode::from(code),
+    }
+}
+
+/// Prints help or version, which clap has made into an error of its own.
+fn print_help(help: &clap::Error, json: bool, printer: output::Printer) -> ExitCode {
+    match help.print() {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            let format = if json { LogFormat::Json } else { LogFormat::Text };
+            ExitCode::from(exit::report(&output::OutputError::Stdout(error).into(), None, "", format, &printer) as u8)
+        }
+        _ => ExitCode::SUCCESS,
+    }
 }
 
 fn log_format(global: &GlobalArgs) -> LogFormat {
@@ -171,10 +167,8 @@ fn warn_of_log_variables() {
 }
 
 /// Whether a command line that cannot be parsed asks for JSON on stderr.
-fn wants_json(args: &[OsString]) -> bool {
-    let asked = args.windows(2).any(|pair| pair[0] == "--log-format" && pair[1] == "json")
-        || args.iter().any(|arg| arg == "--log-format=json");
-    asked || env::text(env::LOG_FORMAT).is_some_and(|format| format == "json")
+fn wants_json(words: &[OsString]) -> bool {
+    line::asks(words, "log-format", None, "json") || env::text(env::LOG_FORMAT).is_some_and(|format| format == "json")
 }
 
 fn log_level(global: &GlobalArgs) -> LevelFilter {
@@ -187,29 +181,5 @@ fn log_level(global: &GlobalArgs) -> LevelFilter {
             .map_or(LevelFilter::Warn, |level| level.max(LevelFilter::Warn)),
         1 => LevelFilter::Info,
         _ => LevelFilter::Debug,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn knows_a_watcher_by_its_first_word() {
-        for (line, expected) in [
-            ("check --x", true),
-            ("--x check", true),
-            ("-qp square -o xml --store file check", true),
-            ("-psquare --store=file check", true),
-            ("-p check token", false),
-            ("token check", false),
-            ("token -n check", false),
-            ("--profile check", false),
-            ("", false),
-        ] {
-            let args: Vec<OsString> =
-                ["tokman"].into_iter().chain(line.split_whitespace()).map(OsString::from).collect();
-            assert_eq!(watches(&args), expected, "{line}");
-        }
     }
 }

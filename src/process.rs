@@ -180,8 +180,8 @@ fn without_secrets(command: &[OsString], name: &str, value: &str) -> io::Result<
     Ok(command)
 }
 
-/// The program of a name: absolute as it is, else from the absolute directories of `PATH`. An empty entry or `.` means
-/// the current directory, where anybody may have put a program.
+/// The program of a name: absolute as it is, else from the absolute directories of `PATH`; on Windows also without its
+/// `.exe`. An empty entry or `.` means the current directory, where anybody may have put a program.
 fn find(name: &str) -> Result<PathBuf, ProcessError> {
     if Path::new(name).is_absolute() {
         return Ok(name.into());
@@ -189,10 +189,12 @@ fn find(name: &str) -> Result<PathBuf, ProcessError> {
     if name.contains(std::path::MAIN_SEPARATOR) || name.contains('/') {
         return Err(ProcessError::Relative(name.to_owned()));
     }
+    // Batch files are not looked for: a shell would run them.
+    let with_suffix = format!("{name}{}", std::env::consts::EXE_SUFFIX);
     env::search_path()
         .into_iter()
         .filter(|dir| dir.is_absolute())
-        .map(|dir| dir.join(name))
+        .flat_map(|dir| [dir.join(name), dir.join(&with_suffix)])
         .find(|path| path.is_file())
         .ok_or_else(|| ProcessError::Run { program: name.to_owned(), source: io::ErrorKind::NotFound.into() })
 }
@@ -241,5 +243,18 @@ mod tests {
         assert!(matches!(run(&[], b"", 0, SOON), Err(ProcessError::Empty)));
         assert!(matches!(run(&argv(&["no-such-program"]), b"", 0, SOON), Err(ProcessError::Run { .. })));
         assert!(matches!(run(&argv(&["false"]), b"", 0, SOON), Err(ProcessError::Failed { .. })));
+    }
+}
+
+#[cfg(all(test, windows))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_a_program_with_and_without_its_suffix() {
+        for name in ["cmd", "cmd.exe"] {
+            assert!(find(name).is_ok_and(|path| path.is_absolute() && path.ends_with("cmd.exe")), "{name}");
+        }
+        assert!(find("no-such-program").is_err());
     }
 }

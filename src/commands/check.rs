@@ -1,5 +1,5 @@
 //! `tokman check`: one line and an exit code, as monitoring plugins have them. Whatever goes wrong here is UNKNOWN, on
-//! stdout: that is where a watcher looks.
+//! stdout: that is where a watcher looks. Where stderr is for programs, it is told there too.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -8,7 +8,8 @@ use clap::Args;
 use serde_json::{Map, json};
 
 use crate::context::Context;
-use crate::exit::Usage;
+use crate::exit::{self, Usage};
+use crate::flags::LogFormat;
 use crate::model::{duration, response, text};
 use crate::ops;
 use crate::ops::health::State;
@@ -45,7 +46,12 @@ pub fn run(context: &Context, args: &CheckArgs) -> anyhow::Result<ExitCode> {
     let said = match look(context, args) {
         Ok(survey) if survey.tokens > 0 => say(context, &survey, json),
         Ok(_) => unknown(&context.printer, "nothing is stored", json),
-        Err(error) => unknown(&context.printer, &format!("{error:#}"), json),
+        Err(error) => {
+            if context.json {
+                let _ = exit::report(&error, context.known_key(), &context.place(), LogFormat::Json, &context.printer);
+            }
+            unknown(&context.printer, &format!("{error:#}"), json)
+        }
     };
     // Where stdout takes nothing, the code is all that is left to say.
     Ok(said.unwrap_or(ExitCode::from(Level::Unknown as u8)))

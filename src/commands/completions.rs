@@ -12,7 +12,7 @@ use crate::env;
 /// The options of `tokman completions`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  echo 'source <(tokman completions bash)' >> ~/.bashrc\n  echo 'source <(tokman completions zsh)' >> ~/.zshrc        # after compinit\n  tokman completions fish > ~/.config/fish/completions/tokman.fish\n  tokman completions powershell >> $PROFILE\n  tokman completions elvish >> ~/.config/elvish/rc.elv"
+    after_help = "Examples:\n  echo 'source <(tokman completions bash)' >> ~/.bashrc\n  echo 'source <(tokman completions zsh)' >> ~/.zshrc    # after compinit\n  tokman completions fish | source                          # in config.fish\n  tokman completions powershell | Out-String | iex          # in $PROFILE\n  eval (tokman completions elvish | slurp)                  # in rc.elv"
 )]
 pub struct CompletionsArgs {
     /// The shell: bash, zsh, fish, powershell or elvish

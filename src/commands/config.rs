@@ -35,9 +35,7 @@ enum What {
     /// On a terminal it asks for the provider, the client id, where the secret is and which redirect address is
     /// registered, and writes config.toml (0600). One that is there is kept under another name, after asking. Where
     /// stdin, stdout or stderr is no terminal, the commented template goes to stdout.
-    #[command(
-        after_help = "Examples:\n  tokman config init\n  tokman config init > \"$(tokman config path)\"    # the template alone"
-    )]
+    #[command(after_help = "Examples:\n  tokman config init\n  tokman config init | less    # the template alone")]
     Init,
     /// Prints the settings and where each came from; never a secret
     #[command(after_help = "Examples:\n  tokman config show\n  tokman config show -p square -o json")]
@@ -49,35 +47,58 @@ enum What {
 /// # Errors
 /// What is wrong with the settings.
 pub fn run(context: &Context, args: &ConfigArgs) -> anyhow::Result<ExitCode> {
-    let format = context.format(&[Format::Json, Format::None])?;
     match args.what {
-        // The path is told also where the file is broken: it is asked for to mend it.
-        What::Path => {
-            let dir = crate::config::paths::config_dir(context.global.config_dir.clone())?;
-            context.printer.line(&config_file(&dir).display().to_string())?;
-        }
-        // A template that goes into a file or a pipe is one, also from a terminal.
-        What::Init if !is_dialogue() => context.printer.line(template::TEMPLATE.trim_end())?,
-        What::Init => {
-            let dir = crate::config::paths::config_dir(context.global.config_dir.clone())?;
-            interview::run(context, &config_file(&dir))?;
-        }
-        What::Show => {
-            let settings = context.settings(None)?;
-            let shown = all(&settings)?;
-            if format == Some(Format::Json) {
-                let members: serde_json::Map<String, Value> = shown
-                    .into_iter()
-                    .map(|(name, value, origin)| (name, json!({ "value": value, "origin": origin })))
-                    .collect();
-                context.printer.line(&response::pretty(&members))?;
-            } else {
-                let rows = shown.into_iter().map(|(name, value, origin)| vec![name, value, origin]).collect();
-                context.printer.line(&table::table(&["SETTING", "VALUE", "FROM"], rows))?;
-            }
-        }
+        What::Path => path(context)?,
+        What::Init => init(context)?,
+        What::Show => show(context)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The path is told also where the file is broken: it is asked for to mend it.
+fn path(context: &Context) -> anyhow::Result<()> {
+    let format = context.format(&[Format::Json, Format::None])?;
+    let path = config_file(&crate::config::paths::config_dir(context.global.config_dir.clone())?);
+    match format {
+        Some(Format::Json) => {
+            context.printer.line(&response::pretty(&json!({ "path": path.display().to_string() })))?;
+        }
+        Some(_) => {}
+        None => context.printer.line(&path.display().to_string())?,
+    }
+    Ok(())
+}
+
+fn init(context: &Context) -> anyhow::Result<()> {
+    let format = context.format(&[Format::None])?;
+    if is_dialogue() {
+        let dir = crate::config::paths::config_dir(context.global.config_dir.clone())?;
+        interview::run(context, &config_file(&dir))
+    } else {
+        // A template that goes into a file or a pipe is one, also from a terminal.
+        let template = format.is_none().then(|| template::TEMPLATE.trim_end());
+        template.map_or(Ok(()), |template| Ok(context.printer.line(template)?))
+    }
+}
+
+fn show(context: &Context) -> anyhow::Result<()> {
+    let format = context.format(&[Format::Json, Format::None])?;
+    let shown = all(&context.settings(None)?)?;
+    match format {
+        Some(Format::Json) => {
+            let members: serde_json::Map<String, Value> = shown
+                .into_iter()
+                .map(|(name, value, origin)| (name, json!({ "value": value, "origin": origin })))
+                .collect();
+            context.printer.line(&response::pretty(&members))?;
+        }
+        Some(_) => {}
+        None => {
+            let rows = shown.into_iter().map(|(name, value, origin)| vec![name, value, origin]).collect();
+            context.printer.line(&table::table(&["SETTING", "VALUE", "FROM"], rows))?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether somebody is there to answer, and stdout is not for something else.

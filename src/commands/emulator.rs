@@ -10,12 +10,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::Args;
+use clap::{Args, ValueHint};
 
 use crate::context::Context;
 use crate::emulator::{Emulator, Options};
 use crate::env;
-use crate::exit::Usage;
+use crate::exit::{NotRun, Usage};
 use crate::fsutil::{self, FsError};
 use crate::model::duration;
 use crate::ops;
@@ -52,7 +52,7 @@ pub struct EmulatorArgs {
     #[arg(long, conflicts_with = "command")]
     demo: bool,
     /// A command to run in the emulator's environment
-    #[arg(last = true, value_name = "COMMAND")]
+    #[arg(last = true, value_name = "COMMAND", value_hint = ValueHint::CommandWithArguments)]
     command: Vec<OsString>,
 }
 
@@ -114,7 +114,7 @@ pub fn run(context: &Context, args: &EmulatorArgs) -> anyhow::Result<ExitCode> {
     command.args(rest);
     in_environment(&mut command, &environment, home.path());
     let spawned = command.spawn();
-    let mut child = spawned.map_err(|error| Usage::new(format!("cannot run {}: {error}", program.display())))?;
+    let mut child = spawned.map_err(|source| NotRun { program: program.display().to_string(), source })?;
     signals.hand_on(&child);
     let status = child.wait()?;
     Ok(exit_code(status))

@@ -25,6 +25,10 @@ const VITAL_FAMILIES: [&str; 3] = ["DYLD_", "LD_", "TOKMAN_"];
     after_help = "Examples:\n  tokman exec -p square -- ./sync-orders\n  tokman exec -p wix --env WIX_TOKEN -- node import.mjs\n  tokman exec -p square --min-ttl 15m -- ./sync-orders --all"
 )]
 pub struct ExecArgs {
+    // The first of all: behind the application's options it would stand under their heading.
+    /// The command to run, and its arguments
+    #[arg(last = true, required = true, value_name = "COMMAND", value_hint = ValueHint::CommandWithArguments)]
+    command: Vec<OsString>,
     /// The variable that the token is in
     #[arg(
         long,
@@ -38,9 +42,6 @@ pub struct ExecArgs {
     min_ttl: Option<Duration>,
     #[command(flatten)]
     application: ApplicationArgs,
-    /// The command to run, and its arguments
-    #[arg(last = true, required = true, value_name = "COMMAND", value_hint = ValueHint::CommandWithArguments)]
-    command: Vec<OsString>,
 }
 
 /// A name that every shell can use, of a variable that a token can be in.

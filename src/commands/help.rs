@@ -2,11 +2,12 @@
 
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{Args, Subcommand as _};
 use clap_complete::{ArgValueCandidates, CompletionCandidate};
 
 use crate::context::Context;
 use crate::exit::Usage;
+use crate::flags::complete;
 use crate::model::text;
 
 #[cfg(feature = "emulator")]
@@ -31,8 +32,24 @@ pub struct HelpArgs {
     about: Vec<String>,
 }
 
+/// What there is help about: commands and pages, or behind a command the ones below it.
 fn topics() -> Vec<CompletionCandidate> {
-    TOPICS.iter().map(|(name, about, _)| CompletionCandidate::new(*name).help(Some((*about).into()))).collect()
+    let line = complete::words();
+    let before = line.iter().skip_while(|word| *word != "help").skip(1);
+    let before: Vec<&String> = before.filter(|word| !word.starts_with('-')).collect();
+    let above = before.split_last().map_or(&[][..], |(_, above)| above);
+    let mut command = super::Command::augment_subcommands(clap::Command::new("tokman"));
+    for word in above {
+        match command.find_subcommand(word) {
+            Some(found) => command = found.clone(),
+            None => return Vec::new(),
+        }
+    }
+    let commands =
+        command.get_subcommands().map(|sub| CompletionCandidate::new(sub.get_name()).help(sub.get_about().cloned()));
+    let pages = TOPICS.iter().filter(|_| above.is_empty());
+    let pages = pages.map(|(name, about, _)| CompletionCandidate::new(*name).help(Some((*about).into())));
+    commands.chain(pages).collect()
 }
 
 /// Runs the command.
@@ -40,6 +57,7 @@ fn topics() -> Vec<CompletionCandidate> {
 /// # Errors
 /// What there is no help about, or what stdout refused.
 pub fn run(context: &Context, args: &HelpArgs) -> anyhow::Result<ExitCode> {
+    context.format(&[])?;
     if let [topic] = args.about.as_slice()
         && let Some((_, _, page)) = TOPICS.iter().find(|(name, _, _)| name == topic)
     {

@@ -1,13 +1,13 @@
 //! `tokman history`: what was done to a key and when.
 
 use std::collections::VecDeque;
+use std::num::NonZeroUsize;
 use std::process::ExitCode;
 
 use anstyle::Style;
 use clap::Args;
 
-use crate::config::Origin;
-use crate::context::Context;
+use crate::context::{self, Context};
 use crate::model::{response, text};
 use crate::ops::history::days::Days;
 use crate::ops::history::{Event, History};
@@ -24,8 +24,8 @@ use crate::output::terminal::{self, Size};
 )]
 pub struct HistoryArgs {
     /// How many of the last events to show
-    #[arg(long, value_name = "N", default_value_t = 50)]
-    limit: usize,
+    #[arg(long, value_name = "N", default_value = "50")]
+    limit: NonZeroUsize,
 }
 
 /// Runs the command.
@@ -35,13 +35,13 @@ pub struct HistoryArgs {
 pub fn run(context: &Context, args: &HistoryArgs) -> anyhow::Result<ExitCode> {
     let format = context.format(&[Format::Json, Format::None])?;
     let settings = context.settings(None)?;
-    let provider = settings.provider.as_ref().filter(|provider| matches!(provider.origin, Origin::Option(_)));
+    let selection = context.selection(&settings)?;
     let wanted = |event: &Event| {
         let Some((of_provider, of_profile)) = event.key.split_once('/') else {
             return false;
         };
-        provider.is_none_or(|provider| provider.value.as_str() == of_provider)
-            && (settings.profile.origin == Origin::Default || settings.profile.value.as_str() == of_profile)
+        selection.provider.as_ref().is_none_or(|provider| provider.as_str() == of_provider)
+            && selection.profile.as_ref().is_none_or(|profile| profile.as_str() == of_profile)
     };
     let mut last: VecDeque<Event> = VecDeque::new();
     let terminal = terminal::of_stdout();
@@ -50,7 +50,7 @@ pub fn run(context: &Context, args: &HistoryArgs) -> anyhow::Result<ExitCode> {
         if wanted(&event) {
             days.add(&event);
             last.push_back(event);
-            if last.len() > args.limit {
+            if last.len() > args.limit.get() {
                 last.pop_front();
             }
         }
@@ -59,7 +59,10 @@ pub fn run(context: &Context, args: &HistoryArgs) -> anyhow::Result<ExitCode> {
     match format {
         Some(Format::Json) => context.printer.line(&response::pretty(&last))?,
         Some(_) => {}
-        None if last.is_empty() => context.printer.note("Nothing has happened yet."),
+        None if last.is_empty() => context.printer.note(&match context::narrowed(&selection) {
+            Some(which) => format!("Nothing has happened yet {which}."),
+            None => "Nothing has happened yet.".to_owned(),
+        }),
         None => {
             if terminal.is_some() {
                 context.printer.fragment(&refreshes(&days))?;

@@ -20,7 +20,7 @@ use crate::fsutil;
     after_help = "Examples:\n  tokman man | man -l -\n  tokman man ~/.local/share/man/man1    # then: man tokman-obtain"
 )]
 pub struct ManArgs {
-    /// A directory that is there, for the pages of tokman and of every command
+    /// A directory for the pages of tokman and of every command; made where it is not there
     #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
     dir: Option<PathBuf>,
 }
@@ -40,11 +40,7 @@ pub fn run(context: &Context, args: &ManArgs) -> anyhow::Result<ExitCode> {
     if dir.exists() && !dir.is_dir() {
         return Err(Usage::new(format!("{} is no directory", dir.display())).into());
     }
-    if !dir.is_dir() {
-        return Err(Usage::new(format!("there is no directory {}", dir.display()))
-            .hint(format!("mkdir -p '{}'", dir.display()))
-            .into());
-    }
+    fsutil::make_public_dir(dir).map_err(ConfigError::from)?;
     let mut waiting = vec![&command];
     while let Some(command) = waiting.pop() {
         let (name, text) = page(command)?;

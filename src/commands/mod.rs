@@ -52,14 +52,16 @@ pub enum Command {
     /// Runs a command with a valid access token in its environment
     ///
     /// The token is in SQUARE_ACCESS_TOKEN, WIX_ACCESS_TOKEN and so on, or where --env says; tokman's own secrets are
-    /// taken out. The command takes tokman's place: signals and the exit code are its own. Without a token the exit
-    /// code is 125; a command that cannot be run is 126, one that is not there 127.
+    /// taken out. The command takes tokman's place: signals and the exit code are its own. Without a token, or where
+    /// tokman's own options are wrong, the exit code is 125; a command that cannot be run is 126, one that is not there
+    /// 127.
     Exec(exec::ExecArgs),
-    /// Shows what is stored, its age, its end and its health
+    /// Shows what is stored, its age, its end and its health; 'list' is the same
     ///
     /// Times are told by how far away they are, with -v as they are. A terminal that is too narrow for all columns shows
     /// fewer of them; -o json has everything.
-    #[command(visible_alias = "list")]
+    // Not a visible one: a shell would offer it in the place of the name.
+    #[command(alias = "list")]
     Status(status::StatusArgs),
     /// Checks the stored tokens for monitoring: one line, and a plugin's exit code
     ///
@@ -93,7 +95,7 @@ pub enum Command {
     ///
     /// Serves their OAuth endpoints on 127.0.0.1, with their strictness and their error bodies, for one invented
     /// application each. Prints the environment to use and serves until it is stopped; with a command, runs that in the
-    /// environment and ends with its exit code.
+    /// environment and ends with its exit code; 126 where it cannot be run, 127 where it is not there.
     #[cfg(feature = "emulator")]
     Emulator(emulator::EmulatorArgs),
     /// Prints what a shell needs to complete commands, providers and profiles

@@ -15,7 +15,7 @@ use clap::{Args, ValueHint};
 use jiff::Timestamp;
 
 use crate::config::Settings;
-use crate::context::Context;
+use crate::context::{Context, narrowed};
 use crate::exit::Usage;
 use crate::flags::ApplicationArgs;
 use crate::model::duration;
@@ -99,9 +99,19 @@ pub fn run(context: &Context, args: &StatusArgs) -> anyhow::Result<ExitCode> {
         if let Some(key) = show.selection.key() {
             return Err(Error::NotFound { key }.into());
         }
-        context.printer.note("Nothing is stored yet. Begin with: tokman obtain --provider square");
+        context.printer.note(&nothing(&show.selection));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// That nothing is stored, or not what was asked for; and what to do about it.
+fn nothing(selection: &Selection) -> String {
+    let begin = |provider: &str| format!("Begin with: tokman obtain --provider {provider}");
+    match (narrowed(selection), &selection.provider) {
+        (None, _) => format!("Nothing is stored yet. {}", begin("square")),
+        (Some(which), Some(provider)) => format!("Nothing is stored {which}. {}", begin(provider.as_str())),
+        (Some(which), None) => format!("Nothing is stored {which}. To see what is: tokman status"),
+    }
 }
 
 impl Show<'_> {

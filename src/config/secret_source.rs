@@ -26,7 +26,7 @@ pub enum SecretSource {
     Literal(Secret),
     /// `{ env = "NAME" }`, and the variables that are tokman's own.
     Env(String),
-    /// `{ file = "/path" }`; `-` is stdin where it came from the command line.
+    /// `{ file = "/path" }`, or the file of `--client-secret-file`.
     File(PathBuf),
     /// Stdin, asked for by `--client-secret-file -`.
     Stdin,
@@ -180,6 +180,7 @@ mod tests {
         assert!(read("s = {}").is_err());
     }
 
+    #[cfg(unix)]
     #[test]
     fn fetches_from_a_command_and_trims_what_surrounds_it() {
         let echo = SecretSource::Command(["echo", " from-command "].map(String::from).to_vec());
@@ -189,7 +190,9 @@ mod tests {
     #[test]
     fn says_what_is_wrong_with_a_command() {
         for (argv, why) in [
+            #[cfg(unix)]
             (vec!["false"], "failed"),
+            #[cfg(unix)]
             (vec!["true"], "printed nothing"),
             (vec!["no-such-program-here"], "cannot be run"),
             (vec!["./here"], "must be a name found in PATH"),

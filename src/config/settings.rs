@@ -321,7 +321,8 @@ mod tests {
     fn names_the_three_ways_to_give_what_is_missing() {
         let square = settings(Options::default(), "").unwrap().provider(&name("square")).unwrap();
         let remedy = square.client_id().unwrap_err().remedy().unwrap();
-        for way in ["--client-id", "TOKMAN_SQUARE_CLIENT_ID", "[provider.square] in /c/config.toml"] {
+        let file = format!("[provider.square] in {}", Path::new("/c").join("config.toml").display());
+        for way in ["--client-id", "TOKMAN_SQUARE_CLIENT_ID", &file] {
             assert!(remedy.contains(way), "{remedy}");
         }
     }
@@ -335,8 +336,12 @@ mod tests {
         }
         for (url, ok) in [
             ("file", true),
+            #[cfg(unix)]
             ("file:/x", true),
+            #[cfg(unix)]
             ("file:///x", true),
+            #[cfg(windows)]
+            ("file:C:/x", true),
             ("file:x", false),
             ("s3:x", false),
             ("postgres://u@db/d", true),

@@ -1,21 +1,25 @@
-//! What a shell offers for the names of providers and profiles. Reads the config file and the names of files; opens no
+//! What a shell offers for the values of options: names of providers and profiles, forms, environments. Reads the config file and the names of files; opens no
 //! token, starts nothing, says nothing.
 
 use std::ffi::{OsStr, OsString};
 
+use clap::ValueEnum;
 use clap_complete::CompletionCandidate;
 
 use crate::config::{Options, Settings};
+use crate::flags::line;
 use crate::model::ProviderName;
 use crate::ops::stored_names;
 
 /// The providers that are known and begin like this.
+#[must_use]
 pub fn providers(current: &OsStr) -> Vec<CompletionCandidate> {
     let names = settings().map(|settings| settings.known_providers()).unwrap_or_default();
     offer(names.into_iter(), current)
 }
 
 /// The stored profiles that begin like this: of the provider that the command line names, else of all.
+#[must_use]
 pub fn profiles(current: &OsStr) -> Vec<CompletionCandidate> {
     let Some(settings) = settings() else { return Vec::new() };
     let providers: Vec<ProviderName> = match &settings.provider {
@@ -29,6 +33,30 @@ pub fn profiles(current: &OsStr) -> Vec<CompletionCandidate> {
     offer(names.into_iter(), current)
 }
 
+/// The forms that begin like this, of those that the command prints in.
+#[must_use]
+pub fn formats(current: &OsStr) -> Vec<CompletionCandidate> {
+    let words = words();
+    let verb = line::verb(words.get(1..).unwrap_or_default());
+    let values = line::formats(verb.as_deref()).iter().filter_map(ValueEnum::to_possible_value);
+    let current = current.to_string_lossy();
+    values
+        .filter(|value| value.get_name().starts_with(&*current))
+        .map(|value| CompletionCandidate::new(value.get_name()).help(value.get_help().cloned()))
+        .collect()
+}
+
+/// Square's environments.
+pub fn environments() -> Vec<CompletionCandidate> {
+    ["production", "sandbox"].map(CompletionCandidate::new).into()
+}
+
+/// The words of the command line that is to be completed, the program's name first and the unfinished one last.
+#[must_use]
+pub fn words() -> Vec<String> {
+    ours(&std::env::args_os().collect::<Vec<_>>()).iter().map(|word| word.to_string_lossy().into_owned()).collect()
+}
+
 fn offer(names: impl Iterator<Item = String>, current: &OsStr) -> Vec<CompletionCandidate> {
     let current = current.to_string_lossy();
     names.filter(|name| name.starts_with(&*current)).map(CompletionCandidate::new).collect()
@@ -39,11 +67,16 @@ fn settings() -> Option<Settings> {
     Settings::load(options(&std::env::args_os().collect::<Vec<_>>())).ok()
 }
 
+/// The words of tokman's command line, the program's name first. The shell's own words stand before the first --, those
+/// of the command that `exec` runs after the next.
+fn ours(args: &[OsString]) -> Vec<&OsStr> {
+    let line = args.iter().skip_while(|word| *word != "--").skip(1).take_while(|word| *word != "--");
+    line.map(OsString::as_os_str).collect()
+}
+
 /// What of a half-written command line decides about names. It cannot be parsed yet: something is missing.
 fn options(args: &[OsString]) -> Options {
-    // The shell's own words stand before the first --, those of the command that `exec` runs after the next.
-    let line = args.iter().skip_while(|word| *word != "--").skip(1).take_while(|word| *word != "--");
-    let line: Vec<&OsStr> = line.map(OsString::as_os_str).collect();
+    let line = ours(args);
     let value = |names: &[&str]| {
         line.iter().enumerate().rev().find_map(|(at, word)| {
             let word = word.to_str()?;

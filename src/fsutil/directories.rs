@@ -1,6 +1,6 @@
 //! Directories that are ours alone.
 
-use std::fs::{self, Metadata};
+use std::fs::{self, DirBuilder, Metadata};
 use std::io;
 use std::path::Path;
 
@@ -65,4 +65,13 @@ fn make_one_dir(path: &Path) -> Result<(), FsError> {
         Some(parent) => sync_names(parent),
         None => Ok(()),
     }
+}
+
+/// Makes a directory that holds no secret and that others are to read, as far as the umask lets them, and those above
+/// it. One that is there is left as it is.
+///
+/// # Errors
+/// What the system refused.
+pub fn make_public_dir(path: &Path) -> Result<(), FsError> {
+    DirBuilder::new().recursive(true).create(path).map_err(FsError::io("make the directory", path))
 }

@@ -85,8 +85,17 @@ mod tests {
         drop(second);
         assert_eq!((read().as_deref(), names()), (Some("one\n"), 1));
         assert!(Replacement::begin(&dir.path().join("none/x"), 0o644).is_err());
+        assert!(matches!(Replacement::begin(dir.path(), 0o644), Err(FsError::NotAFile { .. })));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn replaces_no_link_and_no_device() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tokman.prom");
+        Replacement::begin(&path, 0o644).unwrap().finish().unwrap();
         std::os::unix::fs::symlink(&path, dir.path().join("link")).unwrap();
-        for other in [dir.path().join("link"), dir.path().to_owned(), "/dev/null".into()] {
+        for other in [dir.path().join("link"), "/dev/null".into()] {
             assert!(matches!(Replacement::begin(&other, 0o644), Err(FsError::NotAFile { .. })), "{other:?}");
         }
     }

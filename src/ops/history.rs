@@ -33,7 +33,7 @@ pub enum Action {
     Revoke,
     /// The end here.
     Remove,
-    /// A record brought back.
+    /// A record from elsewhere, or one that was brought back.
     Import,
 }
 

@@ -275,6 +275,28 @@ fn says_what_it_would_do_and_does_nothing() {
 }
 
 #[test]
+fn would_refresh_what_it_would_get_from_nothing_stored() {
+    let server = Server::with(|_, _| token()).exactly(2);
+    let mut env = TestEnv::new();
+    for (name, value) in [("CLIENT_ID", "an-app"), ("CLIENT_SECRET", &canary("secret")), ("BASE_URL", &server.url())] {
+        env.set(&format!("TOKMAN_WIX_{name}"), value);
+        env.set(&format!("TOKMAN_SQUARE_{name}"), value);
+    }
+    let dry = |env: &TestEnv, provider: &str| env.tokman(&["refresh", "-p", provider, "--dry-run", "-o", "json"]);
+    for (provider, name) in [("wix", "TOKMAN_WIX_INSTANCE_ID"), ("square", "TOKMAN_SQUARE_REFRESH_TOKEN")] {
+        dry(&env, provider).code(4).stdout_is("");
+        env.set(name, canary("given"));
+        let run = dry(&env, provider);
+        assert_eq!((run.code(0).json()["outcome"].clone(), count(&run, "would_refresh")), (json!("would_refresh"), 1));
+        run.stderr_is("1 key: 1 would be refreshed\n");
+        assert!(!env.token_path(&format!("{provider}/default")).exists());
+        // As it says, it does.
+        env.tokman(&["refresh", "-p", provider, "-o", "none"]).code(0);
+    }
+    server.finish();
+}
+
+#[test]
 fn refuses_what_does_not_go_together() {
     let (env, _) = fleet("http://127.0.0.1:1", &[("square/a", -60)]);
     for (args, says) in [

@@ -189,6 +189,29 @@ fn is_one_object_as_json() {
 }
 
 #[test]
+fn what_keeps_it_from_looking_is_said_in_the_form_that_was_asked_for() {
+    let env = TestEnv::new();
+    for args in [
+        &["-o", "json", "--bad"][..],
+        &["-ojson", "--bad"],
+        &["--bad", "--output=json"],
+        &["-p", "nowhere", "-o", "json"],
+    ] {
+        let run = env.tokman(&[&["check"], args].concat());
+        let said = run.code(3).stderr_is("").json();
+        assert_eq!((&said["status"], &said["code"]), (&json!("UNKNOWN"), &json!(3)), "{run}");
+        assert!(said["message"].as_str().is_some_and(|why| why.contains("--bad") || why.contains("nowhere")), "{run}");
+    }
+    // The line on stdout is the watcher's; stderr is the log's.
+    for (args, code) in [(&["--bad"][..], 2), (&["-p", "nowhere"], 3), (&["-o", "token"], 2)] {
+        let run = env.tokman(&[&["check", "--log-format", "json"], args].concat());
+        run.code(3).stdout_has("TOKMAN UNKNOWN - ");
+        let error: Value = serde_json::from_str(&run.stderr).unwrap_or_else(|_| panic!("{run}"));
+        assert_eq!((&error["level"], &error["code"]), (&json!("error"), &json!(code)), "{run}");
+    }
+}
+
+#[test]
 fn is_quiet_only_when_all_is_well() {
     let env = TestEnv::new();
     put(&env, "a", DAY, 29 * DAY);

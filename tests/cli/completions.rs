@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use crate::help::COMMANDS;
 use crate::support::machine::skip;
 use crate::support::report::skipped;
 use crate::support::{TestEnv, canary};
@@ -54,7 +55,12 @@ fn offers_providers_profiles_commands_and_values() {
         ("tokman token -p nowhere -n ", &[]),
         ("tokman token -p square -n zzz", &[]),
         ("tokman toke", &["token"]),
+        ("tokman stat", &["status"]),
         ("tokman help exi", &["exit-codes"]),
+        ("tokman help stat", &["status"]),
+        ("tokman help config s", &["show"]),
+        ("tokman help exit-codes s", &[]),
+        ("tokman obtain --environment ", &["production", "sandbox"]),
         ("tokman completions f", &["fish"]),
         ("tokman token -o gi", &["github"]),
     ] {
@@ -62,8 +68,38 @@ fn offers_providers_profiles_commands_and_values() {
         found.sort_unstable();
         assert_eq!(found, expected, "{line}");
     }
+    let commands = offered(&env, "tokman ");
+    assert!(
+        commands.iter().any(|name| name == "status") && !commands.iter().any(|name| name == "list"),
+        "{commands:?}"
+    );
     let options = offered(&env, "tokman token --");
     assert!(options.iter().any(|option| option == "--min-ttl"), "{options:?}");
+}
+
+#[test]
+fn offers_the_forms_that_the_command_takes_and_no_other() {
+    let env = world();
+    // Those that have commands below them are offered what any of these takes.
+    let is_one =
+        |command: &&[&str]| ![&["config"][..], &["config", "init"], &["key"], &["key", "new"]].contains(command);
+    for command in COMMANDS.iter().copied().chain([&["list"][..]]).filter(is_one) {
+        let found = offered(&env, &format!("tokman {} -o ", command.join(" ")));
+        for form in ["json", "token", "header", "env", "github", "prometheus", "none"] {
+            let rest: &[&str] = match command {
+                ["exec"] => &["--", "true"],
+                ["completions"] => &["bash"],
+                _ => &[],
+            };
+            let run = env.tokman(&[command, &["-p", "wix", "-o", form], rest].concat());
+            let said = format!("{}{}", run.stdout, run.stderr);
+            let refused = ["this command prints", "takes no -o"].iter().any(|says| said.contains(says));
+            let offers = found.iter().any(|offered| offered == form);
+            assert_eq!(offers, !refused, "{command:?} -o {form}: {found:?}, {run}");
+        }
+    }
+    let everything = offered(&env, "tokman -o ");
+    assert_eq!(everything.len(), 7, "{everything:?}");
 }
 
 #[test]

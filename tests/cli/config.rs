@@ -28,6 +28,20 @@ fn tells_where_the_file_is_also_while_it_is_broken() {
 }
 
 #[test]
+fn prints_in_the_form_that_is_asked_for_or_says_that_it_has_none() {
+    let env = TestEnv::new();
+    let path = env.config_dir().join("config.toml").display().to_string();
+    let run = env.tokman(&["config", "path", "-o", "json"]);
+    assert_eq!(run.code(0).json(), serde_json::json!({ "path": path }));
+    for what in ["path", "init", "show"] {
+        env.tokman(&["config", what, "-o", "none"]).code(0).stdout_is("").stderr_is("");
+        env.tokman(&["config", what, "-o", "token"]).code(2).stdout_is("").stderr_has("this command prints ");
+    }
+    env.tokman(&["config", "init", "-o", "json"]).code(2).stdout_is("").stderr_has("this command prints none only");
+    env.tokman(&["config", "show", "-o", "json"]).code(0).stdout_has("\"config_dir\"");
+}
+
+#[test]
 fn finds_its_directory_by_option_environment_xdg_and_home() {
     let mut env = TestEnv::new();
     let path = |env: &TestEnv, args: &[&str]| {
@@ -77,6 +91,11 @@ fn gives_a_template_that_says_nothing_until_it_is_filled_in() {
     let filled: Vec<String> =
         template.lines().map(|line| uncommented(line).unwrap_or_else(|| line.to_owned())).collect();
     env.write_config(&filled.join("\n"));
+    let run = show(&env, &[]);
+    assert_eq!(setting(&run, "store.key").0, "the file /etc/tokman/store.key");
+    let table: toml::Table = filled.join("\n").parse().expect("TOML");
+    let hooks = table["hooks"].as_table().expect("a table").keys().map(String::as_str).collect::<Vec<_>>();
+    assert_eq!(hooks, ["on_failure", "on_refresh"]);
     let run = show(&env, &["-p", "square"]);
     assert_eq!(setting(&run, "square.scopes").0, "MERCHANT_PROFILE_READ PAYMENTS_READ");
     assert_eq!(setting(&run, "square.client_secret").0, "the file /run/secrets/square");

@@ -88,7 +88,19 @@ fn runs_a_command_and_ends_with_its_code() {
         env.tokman(&["emulator", "--", "sh", "-c", script]).code(code).stdout_is("").stderr_is("");
         assert_eq!(left_behind(&env), 0, "{script}");
     }
-    env.tokman(&["emulator", "--", "no-such-program"]).code(2).stderr_has("error: cannot run no-such-program");
+    env.tokman(&["emulator", "--", "no-such-program"]).code(127).stderr_has("error: cannot run no-such-program");
+    assert_eq!(left_behind(&env), 0);
+}
+
+#[test]
+fn is_126_for_a_command_that_cannot_be_run_and_127_for_one_that_is_not_there() {
+    let env = world();
+    let command = env.home().join("no-program");
+    env.write(&command, "no program");
+    for (command, code) in [("/nowhere/at/all", 127), (command.to_str().expect("a path"), 126)] {
+        let run = env.tokman(&["emulator", "--", command]);
+        run.code(code).stdout_is("").stderr_has(&format!("error: cannot run {command}")).stderr_has("caused by: ");
+    }
     assert_eq!(left_behind(&env), 0);
 }
 

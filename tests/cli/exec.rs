@@ -187,7 +187,7 @@ fn it_is_126_for_what_cannot_be_run_and_127_for_what_is_not_there() {
 }
 
 #[test]
-fn it_is_2_for_a_command_line_that_is_wrong() {
+fn it_is_125_for_a_command_line_that_is_wrong_and_the_error_says_2() {
     let (env, _) = fresh();
     for name in [
         "",
@@ -204,11 +204,17 @@ fn it_is_2_for_a_command_line_that_is_wrong() {
         "TOKMAN_PROFILE",
     ] {
         let option = format!("--env={name}");
-        env.tokman(&exec(&[&option], &["touch", "ran"])).code(2).stdout_is("").stderr_has("--env");
+        env.tokman(&exec(&[&option], &["touch", "ran"])).code(125).stdout_is("").stderr_has("--env");
     }
-    env.tokman(&["exec", "-p", "square"]).code(2).stderr_has("COMMAND");
-    env.tokman(&["exec", "-p", "square", "--"]).code(2).stderr_has("COMMAND");
-    env.tokman(&["exec", "-p", "square", "touch", "ran"]).code(2);
+    env.tokman(&["exec", "-p", "square"]).code(125).stderr_has("COMMAND");
+    env.tokman(&["exec", "-p", "square", "--"]).code(125).stderr_has("COMMAND");
+    env.tokman(&["exec", "-p", "square", "touch", "ran"]).code(125);
+    env.tokman(&["--bad", "exec", "--", "touch", "ran"]).code(125).stderr_has("--bad");
+    let run = env.tokman(&["exec", "--log-format", "json", "--bad", "--", "touch", "ran"]);
+    assert_eq!(logged(run.code(125)).pop().expect("an error")["code"], 2, "{run}");
+    // What is another command's is not.
+    env.tokman(&["token", "-n", "exec", "--bad"]).code(2);
+    env.tokman(&["exec", "--help"]).code(0);
     assert!(!env.work().join("ran").exists());
 }
 

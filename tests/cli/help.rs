@@ -82,6 +82,8 @@ fn shows_examples_and_groups_in_the_help_of_every_command() {
         // The long help has them, the short one too: they are what is looked for.
         env.tokman(&[command, &["-h"]].concat()).code(0).stdout_has("\nExamples:\n");
     }
+    let run = env.tokman(&["exec", "--help"]);
+    run.stdout_has("\nArguments:\n  <COMMAND>...\n");
     let run = env.tokman(&["obtain", "--help"]);
     for group in ["Grant:", "Login:", "Token:", "Credentials of the application:"] {
         run.stdout_has(&format!("\n{group}"));
@@ -146,6 +148,31 @@ fn suggests_the_profile_that_was_meant() {
 }
 
 #[test]
+fn says_that_a_full_disk_took_no_help() {
+    let env = TestEnv::new();
+    for asked in [&["--help"][..], &["--version"], &["help"], &["check", "--help"], &["exec", "--help"]] {
+        let script = "exec \"$0\" \"$@\" >/dev/full";
+        let run = env.program("sh", &[&["-c", script, env!("CARGO_BIN_EXE_tokman")], asked].concat()).run();
+        run.code(1).stderr_has("error: cannot write to stdout");
+        // A reader that has seen enough is none.
+        let script = "\"$0\" \"$@\" | true";
+        env.program("sh", &[&["-c", script, env!("CARGO_BIN_EXE_tokman")], asked].concat()).run().stderr_is("");
+    }
+    let script = "exec \"$0\" --version --log-format json >/dev/full";
+    let run = env.program("sh", &["-c", script, env!("CARGO_BIN_EXE_tokman")]).run();
+    assert!(run.code(1).stderr.starts_with("{\"level\":\"error\",\"code\":1"), "{run}");
+}
+
+#[test]
+fn says_who_takes_a_form_where_the_command_takes_none() {
+    let env = TestEnv::new();
+    for asked in [&["man"][..], &["completions", "bash"], &["help"], &["remove", "-p", "wix"], &["key", "new"]] {
+        let run = env.tokman(&[asked, &["-o", "json"]].concat());
+        run.code(2).stdout_is("").stderr_has("this command takes no -o; obtain, refresh, ");
+    }
+}
+
+#[test]
 fn has_a_version() {
     let env = TestEnv::new();
     for args in [&["--version"][..], &["-V"], &["token", "--version"]] {
@@ -205,7 +232,11 @@ fn shows_no_value_of_the_environment() {
     for command in COMMANDS {
         env.tokman(&[command, &["-h"]].concat()).code(0);
         env.tokman(&[command, &["--help"]].concat()).code(0);
-        let wrong = if command == ["check"] { 3 } else { 2 };
+        let wrong = match command {
+            ["check"] => 3,
+            ["exec"] => 125,
+            _ => 2,
+        };
         env.tokman(&[command, &["--no-such-option"]].concat()).code(wrong);
     }
 }

@@ -141,9 +141,30 @@ fn is_shown_as_a_table_and_as_json_and_narrowed() {
     assert_eq!(count(&["-n", "other"]), 2);
     assert_eq!(count(&["-p", "square", "-n", "default"]), 1);
     assert_eq!(count(&["--limit", "1"]), 1);
-    assert_eq!(count(&["--limit", "0"]), 0);
+    env.tokman(&["history", "--limit", "0"]).code(2).stdout_is("").stderr_has("--limit");
     env.tokman(&["history", "-q"]).code(0).stdout_is("");
     env.tokman(&["history", "-o", "token"]).code(2);
+    server.finish();
+}
+
+#[test]
+fn takes_its_keys_from_where_every_other_command_does() {
+    let server = Server::with(|_, _| Answer::json(200, json!({"access_token": "a", "expires_in": 1})));
+    let mut env = TestEnv::new();
+    Stored::expired(&server.url()).put(&mut env);
+    env.tokman(&["refresh", "-p", "square", "-o", "none"]).code(0);
+    env.set("TOKMAN_PROVIDER", "square");
+    env.tokman(&["history"]).code(0).stdout_has("square/default");
+    env.set("TOKMAN_PROVIDER", "wix");
+    env.tokman(&["history"]).code(0).stdout_is("").stderr_is("Nothing has happened yet for wix.\n");
+    env.unset("TOKMAN_PROVIDER");
+    let run = env.tokman(&["history", "-n", "zz"]);
+    run.code(0).stdout_is("").stderr_is("Nothing has happened yet under the profile zz.\n");
+    env.tokman(&["history", "-p", "nowhere"]).code(3).stdout_is("").stderr_has("unknown provider 'nowhere'");
+    for narrowed in [&["-n", "@account"][..], &["-p", "square", "-n", "@account"]] {
+        let run = env.tokman(&[&["history"], narrowed].concat());
+        run.code(2).stdout_is("").stderr_has("only 'obtain' takes it");
+    }
     server.finish();
 }
 

@@ -55,6 +55,33 @@ fn prints_a_new_key_and_nothing_else() {
 }
 
 #[test]
+fn writes_a_new_key_into_a_file_of_its_own_and_replaces_none() {
+    let env = TestEnv::new();
+    let file = env.config_dir().join("store.key");
+    let path = file.to_str().expect("a path");
+    env.command(&["key", "new", path])
+        .after("umask 000")
+        .run()
+        .code(0)
+        .stdout_is("")
+        .stderr_has("TOKMAN_STORE_KEY_FILE");
+    let mode = |path: &std::path::Path| fs::metadata(path).expect("it is there").permissions().mode() & 0o7777;
+    assert_eq!((mode(&file), mode(&env.config_dir())), (0o600, 0o700));
+    let key = fs::read_to_string(&file).expect("a key");
+    assert!(key.starts_with("tokman-key-1-") && key.len() == 57 && key.ends_with('\n'), "{} bytes", key.len());
+    env.tokman(&["key", "new", path]).code(2).stdout_is("").stderr_has("is there already");
+    std::os::unix::fs::symlink(env.home().join("nowhere"), env.home().join("link")).expect("a link");
+    let link = env.home().join("link");
+    env.tokman(&["key", "new", link.to_str().expect("a path")]).code(2).stdout_is("");
+    assert_eq!(fs::read_to_string(&file).expect("a key"), key);
+    assert!(!env.home().join("nowhere").exists());
+    // It is one that seals.
+    env.write_token("square/a", &record("square/a", BASE, DAY, 29 * DAY));
+    configure(&env, &[path]);
+    env.tokman(&["key", "rotate"]).code(0).stdout_is("1\n");
+}
+
+#[test]
 fn seals_what_is_plain_and_what_another_key_sealed() {
     let (env, [old, new]) = world();
     configure(&env, &[&old]);

@@ -1,5 +1,6 @@
 //! `man`: pages of tokman and of every command, which render without a complaint.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use crate::support::TestEnv;
@@ -15,7 +16,6 @@ fn prints_the_page_of_tokman() {
 
 #[test]
 fn writes_a_page_for_every_command_that_others_can_read() {
-    use std::os::unix::fs::PermissionsExt as _;
     let env = TestEnv::new();
     let run = env.command(&["man", "."]).after("umask 022").run();
     run.code(0).stdout_is("").stderr_is("");
@@ -44,10 +44,24 @@ fn writes_a_page_for_every_command_that_others_can_read() {
 }
 
 #[test]
-fn says_what_is_wrong_with_a_directory() {
+fn makes_a_directory_that_is_not_there() {
     let env = TestEnv::new();
-    let run = env.tokman(&["man", "not/there"]);
-    run.code(2).stdout_is("").stderr_has("there is no directory not/there").stderr_has("hint: mkdir -p 'not/there'");
+    let directory = env.home().join(".local/share/man/man1");
+    env.command(&["man", directory.to_str().expect("a path")])
+        .after("umask 022")
+        .run()
+        .code(0)
+        .stdout_is("")
+        .stderr_is("");
+    assert!(directory.join("tokman-token.1").is_file());
+    let mode = directory.metadata().expect("a directory").permissions().mode();
+    assert_eq!(mode & 0o777, 0o755, "others read it too");
+    env.write(env.home().join("file"), "");
+    for no_directory in ["file", "file/below"] {
+        let path = env.home().join(no_directory);
+        let run = env.tokman(&["man", path.to_str().expect("a path")]);
+        assert!([Some(2), Some(3)].contains(&run.stdout_is("").status), "{run}");
+    }
 }
 
 #[test]

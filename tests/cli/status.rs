@@ -121,6 +121,21 @@ fn shows_nothing_stored_as_nothing_and_says_so_on_stderr() {
 }
 
 #[test]
+fn says_under_what_nothing_is_stored_where_other_things_are() {
+    let env = TestEnv::new();
+    every_state(&env);
+    let run = env.tokman(&["status", "-n", "zz"]);
+    run.code(0).stdout_is("").stderr_is("Nothing is stored under the profile zz. To see what is: tokman status\n");
+    env.write_config("[provider.acme]\nkind = \"oauth2\"\nissuer = \"https://a.example\"\nclient_id = \"x\"\n");
+    let run = env.tokman(&["status", "-p", "acme"]);
+    run.code(0).stderr_is("Nothing is stored for acme. Begin with: tokman obtain --provider acme\n");
+    for narrowed in [&["-n", "@account"][..], &["-p", "square", "-n", "@account"]] {
+        let run = env.tokman(&[&["status"], narrowed].concat());
+        run.code(2).stdout_is("").stderr_has("only 'obtain' takes it");
+    }
+}
+
+#[test]
 fn is_exit_4_for_one_key_that_is_not_stored() {
     let env = TestEnv::new();
     every_state(&env);

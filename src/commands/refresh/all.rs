@@ -9,8 +9,8 @@ use crate::config::{Origin, Settings};
 use crate::context::Context;
 use crate::exit::Usage;
 use crate::model::Key;
-use crate::ops::bulk::tally::Tally;
-use crate::ops::bulk::{self, Orders};
+use crate::ops::bulk::tally::{Fate, KeyReport, Tally};
+use crate::ops::bulk::{self, Orders, Watcher as _};
 use crate::ops::{self, Error, Issuer};
 use crate::output::response::Format;
 
@@ -37,7 +37,16 @@ pub(super) fn run(context: &Context, args: &RefreshArgs) -> anyhow::Result<ExitC
         if let Some(longest) = args.splay.filter(|_| !args.dry_run) {
             bulk::splay(longest).await?;
         }
-        broker.refresh_all(&orders, open, &mut lines).await
+        let mut ended = broker.refresh_all(&orders, open, &mut lines).await?;
+        if let Some(key) = key.as_ref().filter(|_| ended.tally.done() == 0)
+            && broker.store.get(key).await?.is_none()
+            && begins_from_nothing(&open(&key.provider)?)
+        {
+            let (key, fate) = (key.clone(), Fate::WouldRefresh);
+            lines.key(&KeyReport { key, fate, expires_at: None, error: None, rescued: false });
+            ended.tally.would_refresh += 1;
+        }
+        Ok::<_, Error>(ended)
     })?;
     let failed = lines.end();
     sum_up(context, &orders, &ended.tally);
@@ -51,6 +60,12 @@ pub(super) fn run(context: &Context, args: &RefreshArgs) -> anyhow::Result<ExitC
         (None, Some(key)) if ended.tally.done() == 0 => Err(Error::NotFound { key }.into()),
         (None, _) => Ok(ExitCode::SUCCESS),
     }
+}
+
+/// Whether a refresh gets a token where nothing is stored: one that is minted, or one for a refresh token in the
+/// environment.
+fn begins_from_nothing(issuer: &Issuer) -> bool {
+    issuer.mints() || issuer.settings().seed.is_some()
 }
 
 fn refuse_what_is_for_one_key(context: &Context, args: &RefreshArgs) -> Result<(), Usage> {

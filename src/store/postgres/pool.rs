@@ -144,7 +144,10 @@ impl Pool {
         config.application_name(&settings.application_name);
         match &settings.host {
             PostgresHost::Tcp(name) => config.host(name),
+            #[cfg(unix)]
             PostgresHost::Socket(dir) => config.host_path(dir),
+            #[cfg(not(unix))]
+            PostgresHost::Socket(_) => return Err(refused(&self.place(), "a socket in a directory is for Unix")),
         };
         if let Some(password) = settings.password()? {
             config.password(password.expose());
