@@ -46,7 +46,10 @@ impl SecretSource {
         let error = |why: String| ConfigError::Secret { what: what.to_owned(), why };
         let text = match self {
             Self::Literal(secret) => Some(secret.clone()),
-            Self::Env(name) => env::text(name).map(Secret::new),
+            Self::Env(name) => {
+                let text = env::strict(name).map_err(|why| error(format!("the variable {name} {why}")))?;
+                text.map(Secret::new)
+            }
             Self::File(path) => match fsutil::read_handed_over(path, LIMIT)? {
                 Some(bytes) => Some(utf8(bytes).ok_or_else(|| error(format!("{} is not text", path.display())))?),
                 None => None,

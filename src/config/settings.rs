@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::config::file::{FileConfig, HooksConfig, ProviderConfig, ProviderKind};
 use crate::config::postgres::{Objection, PostgresSettings, has_password};
-use crate::config::setting::{Origin, Setting, first, from_env, in_file, option};
+use crate::config::setting::{Origin, Setting, first, from_env, in_file, option, path_from_env};
 use crate::config::{ConfigError, ProviderSettings, SecretSource, config_file, paths};
 use crate::env;
 use crate::model::{Key, NameError, ProfileName, ProviderName, Secret};
@@ -110,6 +110,9 @@ impl Settings {
     /// # Errors
     /// What is wrong with a value, naming where it came from.
     pub fn load(options: Options) -> Result<Self, ConfigError> {
+        if let Some(name) = env::unreadable() {
+            return Err(ConfigError::Value { origin: Origin::Env(name), why: env::NotText.to_string() });
+        }
         let config_dir = paths::config_dir(options.config_dir.clone())?;
         let file = FileConfig::load(&config_file(&config_dir))?;
         Self::assemble(options, config_dir, file)
@@ -142,7 +145,7 @@ impl Settings {
         let store = store_url(store, &config_dir)?;
         let store_key = first([
             from_env(env::STORE_KEY).map(|key| key.map(|key| vec![SecretSource::Literal(Secret::new(key))])),
-            from_env(env::STORE_KEY_FILE).map(|path| path.map(|path| vec![SecretSource::File(path.into())])),
+            path_from_env(env::STORE_KEY_FILE).map(|path| path.map(|path| vec![SecretSource::File(path)])),
             in_file("[store] key", Some(file.store.key.0.clone()).filter(|sources| !sources.is_empty())),
         ])
         .unwrap_or(Setting { value: Vec::new(), origin: Origin::Default });

@@ -58,5 +58,6 @@ mod time;
 mod tls;
 mod token;
 mod transfer;
+mod variables;
 mod verbose;
 mod watch;
