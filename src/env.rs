@@ -31,6 +31,11 @@ pub const LOG: &str = "TOKMAN_LOG";
 /// `--log-format`
 pub const LOG_FORMAT: &str = "TOKMAN_LOG_FORMAT";
 
+/// The proxy for https, each pair before the next: of a pair the first that is set counts, an empty one says nothing.
+pub const PROXIES: [[&str; 2]; 2] = [["HTTPS_PROXY", "https_proxy"], ["ALL_PROXY", "all_proxy"]];
+/// What is not asked for through a proxy
+pub const NO_PROXY: [&str; 2] = ["NO_PROXY", "no_proxy"];
+
 /// Set by a shell that asks for completions: which shell. Nobody else sets it.
 pub const COMPLETE: &str = "TOKMAN_COMPLETE";
 
@@ -88,6 +93,13 @@ pub fn text(name: &str) -> Option<String> {
 /// [`NotText`] for a value that is not UTF-8.
 pub fn strict(name: &str) -> Result<Option<String>, NotText> {
     os(name).map(|value| value.into_string().map_err(|_| NotText)).transpose()
+}
+
+/// The first of these variables that is set, empty or not, and its value.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "this is the module that everything else is told to use")]
+pub fn first_set<const N: usize>(names: [&'static str; N]) -> Option<(&'static str, OsString)> {
+    names.into_iter().find_map(|name| std::env::var_os(name).map(|value| (name, value)))
 }
 
 /// The first of our variables whose value is not UTF-8 and should be: what it says is not known, and what is done where
