@@ -41,6 +41,7 @@ mod obtain;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod process;
+mod prompt;
 mod recorded;
 mod refresh;
 mod refusals;
