@@ -169,17 +169,33 @@ fn on_one_line(text: String) -> Result<String, String> {
     if text.contains(char::is_control) { Err("has a control character in it".to_owned()) } else { Ok(text) }
 }
 
-/// Checks a redirect address: https, or http on loopback, as the providers accept them.
+/// Checks a redirect address: https, or http on loopback, as the providers accept them; without a fragment (RFC 6749
+/// §3.1.2) or somebody's name and password.
 ///
 /// # Errors
 /// What is wrong with it, in words that follow "the address".
 pub fn redirect_uri(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|error| format!("is not an address ({error})"))?;
+    bare_redirect_uri(&url)?;
     match url.scheme() {
         "https" => Ok(url),
         "http" if address::is_loopback(&url) => Ok(url),
         _ => Err("must be https, or http on localhost: providers register no other redirect address".to_owned()),
     }
+}
+
+/// Checks what no redirect address has, whatever its scheme.
+///
+/// # Errors
+/// What is wrong with it, in words that follow "the address".
+pub fn bare_redirect_uri(url: &Url) -> Result<(), String> {
+    if url.fragment().is_some() {
+        return Err("has a fragment, which no redirect address has (RFC 6749 §3.1.2)".to_owned());
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("has a user name in it: what stands before '@' is not the host".to_owned());
+    }
+    Ok(())
 }
 
 fn not_square(name: &ProviderName) -> ConfigError {
