@@ -193,12 +193,17 @@ fn hint_of(error: &Error, key: Option<&Key>) -> Option<String> {
         Error::LoginTimedOut { provider, redirect_uri } => Some(format!(
             "providers match redirect addresses exactly: register {redirect_uri} with {provider}, or give the registered one with --redirect-uri"
         )),
-        Error::Import(_) => Some(
+        Error::Import { taken: true, .. } => Some(
+            "with --replace what is stored is overwritten: make sure that it is the older one, it may have been refreshed since"
+                .to_owned(),
+        ),
+        Error::Import { .. } => Some(
             "one JSON object on each line ('jq -c .' makes them so), or a single one; see 'tokman import --help'"
                 .to_owned(),
         ),
-        Error::Stopped { why, .. } => Some(format!(
-            "mend it, then run it again with --replace: those that are stored are stored once more{}",
+        Error::Stopped { why, rest, .. } => Some(format!(
+            "mend it, then {}{}",
+            rest.as_ref().map_or_else(|| "run it again".to_owned(), |rest| format!("store the rest and only that: {rest}")),
             hint_of(why, key).map(|hint| format!(" ({hint})")).unwrap_or_default()
         )),
         Error::Keys { code, tally, .. } => Some(hint_of_keys(*code, tally)),
