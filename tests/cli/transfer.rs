@@ -361,11 +361,19 @@ fn stores_nothing_under_another_name_than_it_says() {
 #[test]
 fn a_store_that_cannot_be_read_is_no_fault_of_the_input() {
     let env = TestEnv::new();
-    // Root reads what it likes: something that is no directory stands in the way of everybody.
-    env.write(env.config_dir().join("tokens/square"), "");
     let line = record("square/default", BASE, DAY, 29 * DAY).to_string();
-    let run = import(&env, &[], &line);
-    run.code(8).stdout_is("").stderr_lacks("nothing was imported").stderr_lacks("jq -c");
+    let path = env.token_path("square/default");
+    // Root reads what it likes, and a directory as little as anybody.
+    crate::support::env::make_directories(&path);
+    for options in [&[][..], &["--replace"]] {
+        let run = import(&env, options, &line);
+        run.code(8).stdout_is("").stderr_lacks("tokens are stored").stderr_lacks("nothing was imported");
+        run.stderr_lacks("jq -c");
+    }
+    fs::remove_dir(&path).expect("a directory");
+    env.write(&path, &line);
+    env.set_mode(&path, 0o644);
+    import(&env, &["--replace"], &line).code(8).stderr_has("hint: chmod 600 ");
 }
 
 #[test]
