@@ -502,12 +502,12 @@ mod refreshes {
     fn keep_what_comes_for_a_token_from_the_environment() {
         let next = canary("next");
         let first = json!({"access_token": "t", "token_type": "DPoP", "refresh_token": next});
-        let server = acme(move |request, n| match n {
-            0 => Answer::json(200, first.clone()),
-            _ => {
-                assert!(request.form().contains(&("refresh_token".to_owned(), next.clone())), "{}", request.text());
-                Answer::json(200, json!({"access_token": canary("access"), "expires_in": 60}))
+        let server = acme(move |request, n| {
+            if n == 0 {
+                return Answer::json(200, first.clone());
             }
+            assert!(request.form().contains(&("refresh_token".to_owned(), next.clone())), "{}", request.text());
+            Answer::json(200, json!({"access_token": canary("access"), "expires_in": 60}))
         });
         let mut env = world(&server.url(), "");
         env.set("TOKMAN_ACME_REFRESH_TOKEN", canary("seed"));
