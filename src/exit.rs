@@ -8,6 +8,7 @@ use thiserror::Error;
 use crate::config::ConfigError;
 use crate::flags::LogFormat;
 use crate::model::Key;
+use crate::net::NetError;
 use crate::net::loopback::ListenError;
 use crate::ops::bulk::tally::Tally;
 use crate::ops::{Code, Error, error};
@@ -158,6 +159,8 @@ fn hint_of(error: &Error, key: Option<&Key>) -> Option<String> {
         Error::Provider(ProviderError::Unsupported { hint, .. }) => hint.clone(),
         Error::Provider(ProviderError::Missing { need: Need::RefreshToken, .. }) => key.map(obtain),
         Error::Store(error) => hint_of_store(error),
+        // Nothing was sent, and nothing changes by waiting.
+        Error::Net(NetError::Setup(_)) => None,
         Error::Net(_) | Error::Shared { .. } | Error::Provider(ProviderError::NoAnswer { .. }) => {
             Some("the stored grant is kept; try again later".to_owned())
         }

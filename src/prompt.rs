@@ -12,9 +12,10 @@ use crate::signals::{ProcessSignals, Signals as _};
 pub fn hidden(what: &str) -> io::Result<Secret> {
     // A signal that comes meanwhile does what it does by default when this is dropped: the terminal is mended by then.
     let held = ProcessSignals.hold()?;
-    let guard = restore::Guard::watch();
-    let text = rpassword::prompt_password(format!("{what}: "));
-    drop(guard);
+    let text = {
+        let _guard = restore::Guard::watch();
+        rpassword::prompt_password(format!("{what}: "))
+    };
     drop(held);
     let text = zeroize::Zeroizing::new(text?);
     Ok(Secret::new(text.trim()))

@@ -225,6 +225,7 @@ fn a_proxy_that_cannot_be_read_is_refused_and_nothing_goes_past_it() {
             let obtain = ["obtain", "-p", "acme", "--client-credentials", "-o", "none"];
             let run = env.tokman(&obtain);
             run.code(3).stderr_has(&format!("{name} is no address of a proxy")).stderr_lacks("127.0.0.1");
+            run.stderr_lacks("try again later");
             env.unset(name);
         }
     }
