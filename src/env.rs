@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
+use thiserror::Error;
+
 use crate::model::ProviderName;
 
 /// `-p, --provider`
@@ -29,8 +31,18 @@ pub const LOG: &str = "TOKMAN_LOG";
 /// `--log-format`
 pub const LOG_FORMAT: &str = "TOKMAN_LOG_FORMAT";
 
+/// The proxy for https, each pair before the next: of a pair the first that is set counts, an empty one says nothing.
+pub const PROXIES: [[&str; 2]; 2] = [["HTTPS_PROXY", "https_proxy"], ["ALL_PROXY", "all_proxy"]];
+/// What is not asked for through a proxy
+pub const NO_PROXY: [&str; 2] = ["NO_PROXY", "no_proxy"];
+
 /// Set by a shell that asks for completions: which shell. Nobody else sets it.
 pub const COMPLETE: &str = "TOKMAN_COMPLETE";
+
+/// A value that is not UTF-8. It is never shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("is not UTF-8 text")]
+pub struct NotText;
 
 /// What a provider's own variables end in: `TOKMAN_<PROVIDER>_<NAME>`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,10 +80,40 @@ impl Name {
     }
 }
 
-/// A variable's value; unset, empty and not UTF-8 are the same: absent.
+/// A variable's value; unset, empty and not UTF-8 are the same: absent. Of our own variables none gets as far as that
+/// which [`unreadable`] names.
 #[must_use]
 pub fn text(name: &str) -> Option<String> {
     os(name).and_then(|value| value.into_string().ok())
+}
+
+/// A variable's value where nothing may take the place of one that is not UTF-8; unset and empty are the same: absent.
+///
+/// # Errors
+/// [`NotText`] for a value that is not UTF-8.
+pub fn strict(name: &str) -> Result<Option<String>, NotText> {
+    os(name).map(|value| value.into_string().map_err(|_| NotText)).transpose()
+}
+
+/// The first of these variables that is set, empty or not, and its value.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "this is the module that everything else is told to use")]
+pub fn first_set<const N: usize>(names: [&'static str; N]) -> Option<(&'static str, OsString)> {
+    names.into_iter().find_map(|name| std::env::var_os(name).map(|value| (name, value)))
+}
+
+/// The first of our variables whose value is not UTF-8 and should be: what it says is not known, and what is done where
+/// nobody says anything is not what was meant. Paths may have any bytes.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "this is the module that everything else is told to use")]
+pub fn unreadable() -> Option<String> {
+    let is_path = |name: &str| name == CONFIG_DIR || name.ends_with("_FILE");
+    let ours = |name: &OsString| name.as_encoded_bytes().starts_with(b"TOKMAN_");
+    let broken = std::env::vars_os().filter(|(name, value)| ours(name) && value.to_str().is_none());
+    let mut names: Vec<String> = broken.map(|(name, _)| name.to_string_lossy().into_owned()).collect();
+    names.retain(|name| !is_path(name));
+    names.sort_unstable();
+    names.into_iter().next()
 }
 
 /// A variable that is a path; unset and empty are the same: absent.

@@ -11,7 +11,7 @@
 //! 3  ops                  what tokman does: fresh, obtain, login, revoke
 //! 2  provider │ store │ net │ emulator
 //! 1  config               settings
-//! 0  model · env · fsutil · keyring · process · tls
+//! 0  model · env · fsutil · keyring · process · prompt · signals · tls
 //! ```
 //!
 //! Begin with [`commands::token`], which uses every floor, then [`ops::fresh`], the heart.
@@ -32,7 +32,9 @@ pub mod net;
 pub mod ops;
 pub mod output;
 pub mod process;
+pub mod prompt;
 pub mod provider;
+pub mod signals;
 pub mod store;
 pub mod tls;
 

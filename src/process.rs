@@ -182,7 +182,10 @@ fn without_secrets(command: &[OsString], name: &str, value: &str) -> io::Result<
 
 /// The program of a name: absolute as it is, else from the absolute directories of `PATH`; on Windows also without its
 /// `.exe`. An empty entry or `.` means the current directory, where anybody may have put a program.
-fn find(name: &str) -> Result<PathBuf, ProcessError> {
+///
+/// # Errors
+/// A relative path, and a name that is in none of these directories.
+pub fn find(name: &str) -> Result<PathBuf, ProcessError> {
     if Path::new(name).is_absolute() {
         return Ok(name.into());
     }

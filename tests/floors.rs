@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// The modules of each floor, from the ground up.
 const FLOORS: [&[&str]; 8] = [
-    &["model", "env", "fsutil", "keyring", "process", "tls"],
+    &["model", "env", "fsutil", "keyring", "process", "prompt", "signals", "tls"],
     &["config"],
     &["provider", "store", "net", "emulator"],
     &["ops"],

@@ -9,7 +9,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueHint};
+use url::Url;
 
+use crate::config::provider;
 use crate::context::Context;
 use crate::exit::Usage;
 use crate::flags::{ApplicationArgs, PrintedArgs};
@@ -60,7 +62,7 @@ pub struct ObtainArgs {
     #[arg(long, value_name = "URL", help_heading = LOGIN)]
     redirect_uri: Option<String>,
     /// The port of the default redirect address, http://localhost:PORT/callback (OAuth 2.0: 127.0.0.1)
-    #[arg(long, value_name = "N", default_value_t = 8917, help_heading = LOGIN)]
+    #[arg(long, value_name = "N", default_value_t = 8917, value_parser = clap::value_parser!(u16).range(1..), help_heading = LOGIN)]
     port: u16,
     /// Wix: log in by the older installer of apps with custom authentication (legacy)
     #[arg(long, help_heading = LOGIN)]
@@ -104,7 +106,9 @@ pub fn run(context: &Context, args: &ObtainArgs) -> anyhow::Result<ExitCode> {
     let key = context.key_or_account(&settings)?;
     let issuer = context.issuer(&settings, &key)?;
     let asked: Vec<String> = args.scope.iter().filter(|scope| !scope.is_empty()).cloned().collect();
-    let scopes = if asked.is_empty() { issuer.settings().scopes.value.clone() } else { asked };
+    // Those of the settings are for logins: what a refresh token was granted for may be less (RFC 6749 §6).
+    let is_login = args.refresh_token.is_none();
+    let scopes = if asked.is_empty() && is_login { issuer.settings().scopes.value.clone() } else { asked };
     let issuer = issuer.asking_for(&scopes);
     let broker = context.broker(&settings)?;
     let keep = Keep { replace: args.replace, by_account: settings.by_account };
@@ -197,6 +201,11 @@ impl Run<'_> {
 
     /// The grant of a code, or of a redirected address, with what a pending login remembers of it.
     fn code(&self, code: &str) -> anyhow::Result<Grant> {
+        // One that was registered elsewhere may have any scheme.
+        let own = self.args.redirect_uri.as_deref().and_then(|text| Url::parse(text).ok());
+        if let Some(Err(why)) = own.as_ref().map(provider::bare_redirect_uri) {
+            return Err(Usage::new(format!("--redirect-uri {why}")).into());
+        }
         let code = if code == "-" { self.read_stdin("code or redirected address")? } else { Secret::new(code) };
         let now = self.context.clock.now();
         let pending = Pending::load(&self.logins, &self.key, &self.issuer, now)?;

@@ -7,10 +7,10 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
 
-use crate::config::ConfigError;
 use crate::config::oauth2::ClientAuth;
 use crate::config::postgres::has_password;
 use crate::config::secret_source::{SecretSource, SecretSources};
+use crate::config::{ConfigError, tables};
 use crate::fsutil::{self, FsError};
 use crate::model::{duration, text};
 
@@ -66,7 +66,7 @@ pub struct StoreConfig {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ProviderConfig {
-    /// The protocol; absent for `square` and `wix`, whose name says it.
+    /// The protocol; absent for `square` and `wix`, whose name says it, and where there is an issuer or a token endpoint.
     pub kind: Option<ProviderKind>,
     /// The client identifier.
     pub client_id: Option<String>,
@@ -120,6 +120,18 @@ pub enum SquareEnvironment {
     Production,
     /// Test accounts.
     Sandbox,
+}
+
+impl ProviderKind {
+    /// The word in the config file.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Square => "square",
+            Self::Wix => "wix",
+            Self::OAuth2 => "oauth2",
+        }
+    }
 }
 
 impl SquareEnvironment {
@@ -202,14 +214,20 @@ impl FileConfig {
     /// # Errors
     /// The key or value that is wrong, with its line.
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        toml::from_str(text).map_err(|error| {
+        let config: Self = toml::from_str(text).map_err(|error| {
             let before = error.span().map_or(0, |span| span.start.min(text.len()));
             ConfigError::Syntax {
                 path: path.display().to_string(),
                 line: text.get(..before).unwrap_or_default().matches('\n').count() + 1,
                 message: refuse_grants(suggest(without_values(error.message()), error.message())),
             }
-        })
+        })?;
+        tables::check(&config.provider).map_err(|objection| ConfigError::Syntax {
+            path: path.display().to_string(),
+            line: objection.line(text),
+            message: objection.why,
+        })?;
+        Ok(config)
     }
 }
 

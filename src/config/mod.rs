@@ -10,6 +10,7 @@ pub mod provider;
 pub mod secret_source;
 pub mod setting;
 pub mod settings;
+mod tables;
 
 use std::path::PathBuf;
 

@@ -10,7 +10,7 @@ use percent_encoding::percent_decode_str;
 use url::Url;
 
 use crate::config::passfile::{self, Wanted};
-use crate::config::{ConfigError, paths};
+use crate::config::{ConfigError, Origin, paths};
 use crate::model::Secret;
 use crate::{env, fsutil};
 
@@ -142,7 +142,11 @@ impl PostgresSettings {
         if let Some(password) = &self.password {
             return Ok(Some(password.clone()));
         }
-        if let Some(password) = env::text(env::PGPASSWORD) {
+        let unreadable = |why: env::NotText| ConfigError::Value {
+            origin: Origin::Env(env::PGPASSWORD.to_owned()),
+            why: why.to_string(),
+        };
+        if let Some(password) = env::strict(env::PGPASSWORD).map_err(unreadable)? {
             return Ok(Some(Secret::new(password)));
         }
         let named = self.passfile.clone().or_else(|| env::path(env::PGPASSFILE));

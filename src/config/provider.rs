@@ -6,7 +6,7 @@ use url::Url;
 
 use crate::config::file::{ProviderConfig, ProviderKind, SquareEnvironment, WixMode};
 use crate::config::oauth2::{self, OAuth2Settings};
-use crate::config::setting::{Origin, Setting, first, from_env, in_file, option};
+use crate::config::setting::{Origin, Setting, first, from_env, in_file, option, path_from_env};
 use crate::config::settings::Options;
 use crate::config::{ConfigError, SecretSource, address};
 use crate::env;
@@ -57,11 +57,12 @@ impl ProviderSettings {
     ) -> Result<Self, ConfigError> {
         let key = |key: &str| format!("[provider.{name}] {key}");
         let text = |flag, given: &Option<String>, variable: env::Name, config_key: &str, in_config: &Option<String>| {
-            first([
+            let said = first([
                 option(flag, given.clone()),
-                from_env(&variable.of(name)),
+                bare(from_env(&variable.of(name))),
                 in_file(&key(config_key), in_config.clone()),
-            ])
+            ]);
+            said.map(|setting| setting.parse(on_one_line)).transpose()
         };
         let (base_url, oauth2) = if kind == ProviderKind::OAuth2 {
             let (base_url, oauth2) = oauth2::assemble(name, config, &config_file)?;
@@ -76,7 +77,7 @@ impl ProviderSettings {
             kind,
             base_url,
             oauth2,
-            client_id: text("--client-id", &options.client_id, env::Name::ClientId, "client_id", &config.client_id),
+            client_id: text("--client-id", &options.client_id, env::Name::ClientId, "client_id", &config.client_id)?,
             client_secret: client_secret(name, options, config),
             instance_id: text(
                 "--instance-id",
@@ -84,7 +85,7 @@ impl ProviderSettings {
                 env::Name::InstanceId,
                 "instance_id",
                 &config.instance_id,
-            ),
+            )?,
             mode: option("--legacy", options.legacy.then_some(WixMode::Legacy))
                 .or_else(|| in_file(&key("mode"), config.mode)),
             scopes: Setting::new(
@@ -94,7 +95,10 @@ impl ProviderSettings {
             redirect_uri: in_file(&key("redirect_uri"), config.redirect_uri.clone())
                 .map(|setting| setting.parse(|text| redirect_uri(&text)))
                 .transpose()?,
-            seed: env::text(&env::Name::RefreshToken.of(name)).map(Secret::new),
+            seed: bare(from_env(&env::Name::RefreshToken.of(name)))
+                .map(|setting| setting.parse(on_one_line))
+                .transpose()?
+                .map(|setting| Secret::new(setting.value)),
             name: name.clone(),
             config_file,
         })
@@ -154,17 +158,44 @@ impl ProviderSettings {
     }
 }
 
-/// Checks a redirect address: https, or http on loopback, as the providers accept them.
+/// A variable without the blanks and line breaks around it, which files and secret stores add; absent where nothing is
+/// left.
+fn bare(setting: Option<Setting<String>>) -> Option<Setting<String>> {
+    setting.map(|setting| setting.map(|text| text.trim().to_owned())).filter(|setting| !setting.value.is_empty())
+}
+
+/// What is sent as it is has no control character in it: a provider would take the whole for something else.
+fn on_one_line(text: String) -> Result<String, String> {
+    if text.contains(char::is_control) { Err("has a control character in it".to_owned()) } else { Ok(text) }
+}
+
+/// Checks a redirect address: https, or http on loopback, as the providers accept them; without a fragment (RFC 6749
+/// §3.1.2) or somebody's name and password.
 ///
 /// # Errors
 /// What is wrong with it, in words that follow "the address".
 pub fn redirect_uri(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|error| format!("is not an address ({error})"))?;
+    bare_redirect_uri(&url)?;
     match url.scheme() {
         "https" => Ok(url),
         "http" if address::is_loopback(&url) => Ok(url),
         _ => Err("must be https, or http on localhost: providers register no other redirect address".to_owned()),
     }
+}
+
+/// Checks what no redirect address has, whatever its scheme.
+///
+/// # Errors
+/// What is wrong with it, in words that follow "the address".
+pub fn bare_redirect_uri(url: &Url) -> Result<(), String> {
+    if url.fragment().is_some() {
+        return Err("has a fragment, which no redirect address has (RFC 6749 §3.1.2)".to_owned());
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("has a user name in it: what stands before '@' is not the host".to_owned());
+    }
+    Ok(())
 }
 
 fn not_square(name: &ProviderName) -> ConfigError {
@@ -214,8 +245,8 @@ fn client_secret(name: &ProviderName, options: &Options, config: &ProviderConfig
     });
     let variable = env::Name::ClientSecret.of(name);
     let from_variable = from_env(&variable).map(|setting| setting.map(|_| vec![SecretSource::Env(variable.clone())]));
-    let from_file_variable = from_env(&env::Name::ClientSecretFile.of(name))
-        .map(|setting| Setting::new(vec![SecretSource::File(setting.value.into())], setting.origin));
+    let from_file_variable = path_from_env(&env::Name::ClientSecretFile.of(name))
+        .map(|setting| Setting::new(vec![SecretSource::File(setting.value)], setting.origin));
     let in_config = Some(config.client_secret.0.clone()).filter(|sources| !sources.is_empty());
     first([
         from_option,

@@ -2,7 +2,7 @@
 //! no command and opens no file of these.
 
 use std::fmt;
-use std::io::Read as _;
+use std::io::{self, IsTerminal as _, Read as _};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use crate::config::ConfigError;
 use crate::model::Secret;
-use crate::{env, fsutil, keyring, process};
+use crate::{env, fsutil, keyring, process, prompt};
 
 /// The most that is read of a secret, in bytes.
 const LIMIT: u64 = 64 << 10;
@@ -46,7 +46,10 @@ impl SecretSource {
         let error = |why: String| ConfigError::Secret { what: what.to_owned(), why };
         let text = match self {
             Self::Literal(secret) => Some(secret.clone()),
-            Self::Env(name) => env::text(name).map(Secret::new),
+            Self::Env(name) => {
+                let text = env::strict(name).map_err(|why| error(format!("the variable {name} {why}")))?;
+                text.map(Secret::new)
+            }
             Self::File(path) => match fsutil::read_handed_over(path, LIMIT)? {
                 Some(bytes) => Some(utf8(bytes).ok_or_else(|| error(format!("{} is not text", path.display())))?),
                 None => None,
@@ -55,9 +58,13 @@ impl SecretSource {
                 // It can be read once, and a login needs the secret before and after the browser.
                 static READ: Mutex<Option<Secret>> = Mutex::new(None);
                 let mut read = READ.lock().unwrap_or_else(PoisonError::into_inner);
+                if read.is_none() && io::stdin().is_terminal() {
+                    let asked = what.strip_prefix("the ").unwrap_or(what);
+                    *read = Some(prompt::hidden(asked).map_err(|e| error(format!("the terminal: {e}")))?);
+                }
                 if read.is_none() {
                     let mut bytes = Vec::new();
-                    std::io::stdin().take(LIMIT).read_to_end(&mut bytes).map_err(|e| error(format!("stdin: {e}")))?;
+                    io::stdin().take(LIMIT).read_to_end(&mut bytes).map_err(|e| error(format!("stdin: {e}")))?;
                     *read = Some(utf8(bytes).ok_or_else(|| error("stdin is not text".to_owned()))?);
                 }
                 read.clone()

@@ -1,6 +1,7 @@
 //! A value and where it came from: option, environment, config file or default, in this order.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use crate::config::ConfigError;
 use crate::env;
@@ -72,6 +73,10 @@ pub(super) fn option<T>(name: &'static str, value: Option<T>) -> Option<Setting<
 
 pub(super) fn from_env(name: &str) -> Option<Setting<String>> {
     env::text(name).map(|value| Setting::new(value, Origin::Env(name.to_owned())))
+}
+
+pub(super) fn path_from_env(name: &str) -> Option<Setting<PathBuf>> {
+    env::path(name).map(|value| Setting::new(value, Origin::Env(name.to_owned())))
 }
 
 pub(super) fn in_file<T>(key: &str, value: Option<T>) -> Option<Setting<T>> {

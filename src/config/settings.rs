@@ -5,9 +5,10 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::config::file::{FileConfig, HooksConfig, ProviderConfig, ProviderKind};
+use crate::config::file::{FileConfig, HooksConfig, ProviderConfig};
 use crate::config::postgres::{Objection, PostgresSettings, has_password};
-use crate::config::setting::{Origin, Setting, first, from_env, in_file, option};
+use crate::config::setting::{Origin, Setting, first, from_env, in_file, option, path_from_env};
+use crate::config::tables::{self, BUILT_IN};
 use crate::config::{ConfigError, ProviderSettings, SecretSource, config_file, paths};
 use crate::env;
 use crate::model::{Key, NameError, ProfileName, ProviderName};
@@ -23,9 +24,6 @@ pub const KEYRING_ENTRY: &str = "sealing key";
 
 /// How long a printed token must still live where nobody says otherwise.
 const MIN_TTL: Duration = Duration::from_secs(60);
-
-/// The names that need no `[provider.NAME]` table.
-const BUILT_IN: [(&str, ProviderKind); 2] = [("square", ProviderKind::Square), ("wix", ProviderKind::Wix)];
 
 /// What the command line says; absent where it says nothing.
 #[derive(Debug, Clone, Default)]
@@ -110,6 +108,9 @@ impl Settings {
     /// # Errors
     /// What is wrong with a value, naming where it came from.
     pub fn load(options: Options) -> Result<Self, ConfigError> {
+        if let Some(name) = env::unreadable() {
+            return Err(ConfigError::Value { origin: Origin::Env(name), why: env::NotText.to_string() });
+        }
         let config_dir = paths::config_dir(options.config_dir.clone())?;
         let file = FileConfig::load(&config_file(&config_dir))?;
         Self::assemble(options, config_dir, file)
@@ -151,7 +152,7 @@ impl Settings {
         let store = store_url(store, &config_dir)?;
         let store_key = first([
             from_env(env::STORE_KEY).map(|key| key.map(|_| vec![SecretSource::Env(env::STORE_KEY.to_owned())])),
-            from_env(env::STORE_KEY_FILE).map(|path| path.map(|path| vec![SecretSource::File(path.into())])),
+            path_from_env(env::STORE_KEY_FILE).map(|path| path.map(|path| vec![SecretSource::File(path)])),
             in_file("[store] key", Some(file.store.key.0.clone()).filter(|sources| !sources.is_empty())),
         ])
         .unwrap_or(Setting { value: Vec::new(), origin: Origin::Default });
@@ -212,13 +213,7 @@ impl Settings {
     pub fn provider(&self, name: &ProviderName) -> Result<ProviderSettings, ConfigError> {
         let nothing = ProviderConfig::default();
         let described = self.file.provider.get(name.as_str());
-        let built_in = BUILT_IN.iter().find(|(known, _)| *known == name.as_str()).map(|(_, kind)| *kind);
-        // A name that has an issuer in the environment needs no table.
-        let in_env = env::text(&env::Name::BaseUrl.of(name)).filter(|_| described.is_none());
-        let kind = described
-            .and_then(|config| config.kind)
-            .or(built_in)
-            .or_else(|| in_env.map(|_| ProviderKind::OAuth2))
+        let kind = tables::kind_of(name, described)
             .ok_or_else(|| ConfigError::UnknownProvider { name: name.to_string(), known: self.known_providers() })?;
         let config = described.unwrap_or(&nothing);
         let named = self.provider.as_ref().is_none_or(|named| named.value == *name);
@@ -264,6 +259,7 @@ fn other_store(text: &str, config_dir: &Path) -> Result<StoreUrl, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::file::ProviderKind;
 
     fn settings(options: Options, toml: &str) -> Result<Settings, ConfigError> {
         Settings::assemble(options, "/c".into(), FileConfig::parse(toml, Path::new("config.toml"))?)

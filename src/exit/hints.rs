@@ -1,6 +1,7 @@
 //! What to do about an error: commands that can be pasted, complete.
 
 use crate::model::Key;
+use crate::net::NetError;
 use crate::net::loopback::ListenError;
 use crate::ops::bulk::tally::Tally;
 use crate::ops::rescue::put_back;
@@ -23,6 +24,8 @@ pub(super) fn hint_of(error: &Error, key: Option<&Key>) -> Option<String> {
         Error::Provider(ProviderError::Unsupported { hint, .. }) => hint.clone(),
         Error::Provider(ProviderError::Missing { need: Need::RefreshToken, .. }) => key.map(obtain),
         Error::Store(error) => hint_of_store(error),
+        // Nothing was sent, and nothing changes by waiting.
+        Error::Net(NetError::Setup(_)) => None,
         Error::Net(_) | Error::Shared { .. } | Error::Provider(ProviderError::NoAnswer { .. }) => {
             Some("the stored grant is kept; try again later".to_owned())
         }
@@ -50,12 +53,17 @@ pub(super) fn hint_of(error: &Error, key: Option<&Key>) -> Option<String> {
         Error::LoginTimedOut { provider, redirect_uri } => Some(format!(
             "providers match redirect addresses exactly: register {redirect_uri} with {provider}, or give the registered one with --redirect-uri"
         )),
-        Error::Import(_) => Some(
+        Error::Import { taken: true, .. } => Some(
+            "with --replace what is stored is overwritten: make sure that it is the older one, it may have been refreshed since"
+                .to_owned(),
+        ),
+        Error::Import { .. } => Some(
             "one JSON object on each line ('jq -c .' makes them so), or a single one; see 'tokman import --help'"
                 .to_owned(),
         ),
-        Error::Stopped { why, .. } => Some(format!(
-            "mend it, then run it again with --replace: those that are stored are stored once more{}",
+        Error::Stopped { why, rest, .. } => Some(format!(
+            "mend it, then {}{}",
+            rest.as_ref().map_or_else(|| "run it again".to_owned(), |rest| format!("store the rest and only that: {rest}")),
             hint_of(why, key).map(|hint| format!(" ({hint})")).unwrap_or_default()
         )),
         Error::Keys { code, tally, .. } => Some(hint_of_keys(*code, tally)),

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use thiserror::Error;
 use zeroize::Zeroize;
 
+use crate::model::Secret;
 use crate::model::text::is_unprintable;
 
 /// Why a body is no answer.
@@ -23,6 +24,15 @@ pub enum ResponseError {
     /// An array, a string, a number.
     #[error("the answer is JSON but not an object")]
     NotAnObject,
+    /// An object, but with more levels in it than are read.
+    #[error("the answer is nested too deeply")]
+    TooDeep,
+    /// An object with a string in it that is no Unicode text: bytes that are not UTF-8, half of a surrogate pair.
+    #[error("the answer has a string in it that is no Unicode text")]
+    NotText,
+    /// It says where to go instead of what was asked for; the host, printable.
+    #[error("the answer is a redirect to {0}; redirects are not followed")]
+    Redirect(String),
     /// The same member twice: which one is meant cannot be known.
     #[error("the answer has a member twice")]
     DuplicateMember,
@@ -45,8 +55,7 @@ impl Response {
         match serde_json::from_slice::<Object>(body) {
             Ok(Object::Members(map)) => Ok(Self(map)),
             Ok(Object::Twice) => Err(ResponseError::DuplicateMember),
-            Err(_) if serde_json::from_slice::<de::IgnoredAny>(body).is_ok() => Err(ResponseError::NotAnObject),
-            Err(_) => Err(ResponseError::NotJson),
+            Err(error) => Err(objection(body, &error)),
         }
     }
 
@@ -119,6 +128,51 @@ impl Response {
     pub fn to_line(&self) -> String {
         serde_json::to_string(&self.0).unwrap_or_default()
     }
+}
+
+/// Why a body is no object. What is passed over is not read, so that any depth and any string will do.
+fn objection(body: &[u8], error: &serde_json::Error) -> ResponseError {
+    if serde_json::from_slice::<de::IgnoredAny>(body).is_err() {
+        ResponseError::NotJson
+    } else if !body.trim_ascii_start().starts_with(b"{") {
+        ResponseError::NotAnObject
+    } else if error.to_string().starts_with("recursion limit exceeded") {
+        ResponseError::TooDeep
+    } else {
+        ResponseError::NotText
+    }
+}
+
+/// A string member of an object whose other members cannot be read, or are there twice; `None` where it is not there
+/// once. What is passed over may be nested as deeply as it likes.
+#[must_use]
+pub fn lone_text(body: &[u8], name: &str) -> Option<Secret> {
+    struct Lone<'a>(&'a str);
+    impl<'de> Visitor<'de> for Lone<'_> {
+        type Value = Option<Secret>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a JSON object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
+            let (mut found, mut times) = (None, 0);
+            while let Some(key) = access.next_key::<String>()? {
+                if key == self.0 {
+                    times += 1;
+                    found = Some(Secret::new(access.next_value::<String>()?));
+                } else {
+                    access.next_value::<de::IgnoredAny>()?;
+                }
+            }
+            Ok(found.filter(|_| times == 1))
+        }
+    }
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    let found = deserializer.deserialize_map(Lone(name)).ok()?;
+    deserializer.end().ok()?;
+    found
 }
 
 /// Writes any value as [`Response::to_pretty`] does.
@@ -253,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn tells_the_four_ways_of_being_no_answer_apart() {
+    fn tells_the_ways_of_being_no_answer_apart() {
         for (body, error) in [
             ("", ResponseError::Empty),
             (" \n", ResponseError::Empty),
@@ -269,6 +323,28 @@ mod tests {
         let deep = format!("{{\"a\":{}", "[".repeat(100_000));
         assert_eq!(Response::parse(deep.as_bytes()).unwrap_err(), ResponseError::NotJson);
         assert!(Response::parse(b"\xef\xbb\xbf{}").is_ok());
+        let nest = |open: &str, close: &str, levels| format!("{}{}", open.repeat(levels), close.repeat(levels));
+        let inside = format!("{{\"a\":{}}}", nest("[", "]", 1000));
+        assert_eq!(Response::parse(inside.as_bytes()).unwrap_err(), ResponseError::TooDeep);
+        let outside = nest("[", "]", 1000);
+        assert_eq!(Response::parse(outside.as_bytes()).unwrap_err(), ResponseError::NotAnObject);
+        for body in [&b"{\"a\":\"\xff\"}"[..], b" {\"\xc3\":1}", b"{\"a\":[\"\xe9\"]}", br#"{"a":"\ud800"}"#] {
+            assert_eq!(Response::parse(body).unwrap_err(), ResponseError::NotText, "{}", body.escape_ascii());
+        }
+        assert_eq!(Response::parse(b"{\"a\":\xff}").unwrap_err(), ResponseError::NotJson);
+    }
+
+    #[test]
+    fn finds_one_text_among_what_cannot_be_read() {
+        let deep = format!("{}{}", "[".repeat(1000), "]".repeat(1000));
+        let found = |body: &[u8]| lone_text(body, "r").map(|secret| secret.expose().to_owned());
+        assert_eq!(found(format!(r#"{{"x":{deep},"r":"R","y":{deep}}}"#).as_bytes()).as_deref(), Some("R"));
+        assert_eq!(found(b"{\"x\":\"\xff\",\"r\":\"R\"}").as_deref(), Some("R"));
+        assert_eq!(found(br#"{"x":1,"x":2,"r":"R"}"#).as_deref(), Some("R"));
+        for body in [&br#"{"r":"R","r":"R"}"#[..], br#"{"r":1}"#, br#"{"x":{"r":"R"}}"#, br#"{"r":"R"} x"#, b"[]", b"{"]
+        {
+            assert_eq!(found(body), None, "{}", body.escape_ascii());
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::model::{Clock, Replay};
 use crate::net::retry::{Ending, Retries, retry_after};
-use crate::net::{NetError, Pace, trace};
+use crate::net::{NetError, Pace, proxy, trace};
 use crate::tls;
 
 /// The most that is read of an answer, in bytes.
@@ -155,6 +155,9 @@ impl Client {
         };
         if let Some(client) = cell.get() {
             return Ok(client);
+        }
+        if !is_loopback {
+            proxy::check().map_err(NetError::Setup)?;
         }
         let config = if plain { tls::none() } else { tls::config() };
         let client = build(config.map_err(NetError::Setup)?, is_loopback)?;

@@ -4,6 +4,7 @@
 pub mod client;
 pub mod loopback;
 pub mod pace;
+mod proxy;
 pub mod retry;
 pub mod trace;
 

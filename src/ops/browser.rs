@@ -5,13 +5,26 @@ use std::process::{Command, Stdio};
 use url::Url;
 
 use crate::env;
+#[cfg(unix)]
+use crate::process;
 
 /// Opens the address with `$BROWSER`, else with whatever the platform opens addresses with. `false` where nothing could
 /// be started: then the person opens it.
 #[must_use]
 pub fn open(address: &Url) -> bool {
-    let own = env::text("BROWSER").map(|browser| chosen(&browser, address)).unwrap_or_default();
-    own.into_iter().chain(open::commands(address.as_str())).any(start)
+    let own = match env::strict("BROWSER") {
+        Ok(browser) => browser.map(|browser| chosen(&browser, address)).unwrap_or_default(),
+        Err(why) => {
+            log::warn!("BROWSER {why}: no browser is opened");
+            return false;
+        }
+    };
+    let mut commands = own.into_iter().chain(open::commands(address.as_str()));
+    #[cfg(unix)]
+    return commands.any(|command| start_found(&command));
+    // Here the system does not look where a process stands, and what opens addresses takes its words in a way of its own.
+    #[cfg(not(unix))]
+    return commands.any(start);
 }
 
 /// The commands of `$BROWSER`: programs separated by `:`, `%s` in one standing for the address, else it comes last.
@@ -27,6 +40,22 @@ fn chosen(browser: &str, address: &Url) -> Vec<Command> {
         Some(command)
     };
     programs.filter_map(command).collect()
+}
+
+/// Starts a command whose program [`process::find`] finds, which is never where this process happens to stand.
+#[cfg(unix)]
+fn start_found(command: &Command) -> bool {
+    match process::find(&command.get_program().to_string_lossy()) {
+        Ok(program) => {
+            let mut found = Command::new(program);
+            found.args(command.get_args());
+            start(found)
+        }
+        Err(error) => {
+            log::debug!("no browser: {error}");
+            false
+        }
+    }
 }
 
 fn start(mut command: Command) -> bool {

@@ -197,15 +197,23 @@ pub enum Error {
     #[error("{0}")]
     Rescue(String),
     /// Tokens that cannot be imported; none was.
-    #[error("nothing was imported: {0}")]
-    Import(String),
-    /// Of the tokens that were to be stored, the first ones are.
+    #[error("nothing was imported: {why}")]
+    Import {
+        /// What is refused, by line.
+        why: String,
+        /// Whether that is nothing but keys that have a token already.
+        taken: bool,
+    },
+    /// Of the tokens that were to be stored, some are.
     #[error("{done} of {of} tokens are stored, the rest is not: {why}")]
     Stopped {
         /// How many are.
         done: u64,
         /// How many there were.
         of: u64,
+        /// The command that stores the others, and only these: those that are stored may have been refreshed since.
+        /// Absent where none is stored.
+        rest: Option<String>,
         /// Why the next one is not.
         #[source]
         why: Box<Error>,
@@ -244,7 +252,7 @@ impl Error {
             | Error::OtherAccount { .. }
             | Error::NoAccount { .. }
             | Error::RefreshTokenOnly { .. } => Code::NotSaved,
-            Error::Login(_) | Error::Rescue(_) | Error::Import(_) => Code::Usage,
+            Error::Login(_) | Error::Rescue(_) | Error::Import { .. } => Code::Usage,
             Error::Stopped { why, .. } => why.code(),
             Error::Keys { code, .. } => *code,
             Error::System(_) => Code::Internal,

@@ -2,6 +2,7 @@
 
 mod checked;
 mod input;
+mod lines;
 
 use std::io::BufRead;
 use std::path::Path;
@@ -12,12 +13,13 @@ use jiff::Timestamp;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use crate::model::{Key, ProfileName, ProviderName, Response, Secret};
+use crate::model::{Key, ProfileName, ProviderName, Response, Secret, text};
 use crate::ops::history::{Action, Event};
 use crate::ops::{Broker, Error};
 use crate::store::{Lease, Record, Sealer, StoreError, seal};
 use checked::Checked;
 use input::Objects;
+use lines::Lines;
 
 /// How often it is looked for a signal while a lease is waited for.
 const SIGNAL_POLL: Duration = Duration::from_millis(50);
@@ -49,43 +51,49 @@ impl Broker {
         let mut checked = Checked::new()?;
         let mut objects = Objects::new(input);
         while let Some((line, object)) = objects.next()? {
-            let refusal = match read(&object, line, named, &mut checked) {
-                Ok((key, object)) => match parse(&object, &key, line, now, &self.sealer) {
-                    Ok(_) => {
-                        checked.keep(line, &key, object.as_bytes())?;
-                        self.objection(&key, replace).await?
-                    }
-                    Err(why) => Some(why),
-                },
-                Err(why) => Some(why),
-            };
-            if let Some(why) = refusal {
-                checked.refuse(line, &why);
+            let read = read(&object, line, named, &mut checked)
+                .and_then(|(key, object)| parse(&object, &key, line, now, &self.sealer).map(|_| (key, object)));
+            match read {
+                Ok((key, object)) => {
+                    checked.keep(line, &key, object.as_bytes())?;
+                    self.check_free(&key, line, replace, &mut checked).await?;
+                }
+                Err(why) => checked.refuse(line, &why),
             }
         }
         checked.judge()?;
-        self.store_all(checked, now, replace).await
+        self.store_all(checked, now, (named, replace)).await
     }
 
-    /// Why a key cannot be stored under; absent where it can.
-    async fn objection(&self, key: &Key, replace: bool) -> Result<Option<String>, Error> {
+    /// Refuses a key that cannot be stored under.
+    ///
+    /// # Errors
+    /// A store that cannot be read at all: then it is not the input that has to be mended.
+    async fn check_free(&self, key: &Key, line: u64, replace: bool, checked: &mut Checked) -> Result<(), Error> {
         match self.store.get(key).await {
-            Ok(None) => Ok(None),
+            Ok(None) => {}
+            Ok(Some(_)) | Err(StoreError::Damaged { .. } | StoreError::SetAside { .. }) if replace => {}
             Ok(Some(_)) | Err(StoreError::Damaged { .. } | StoreError::SetAside { .. }) => {
-                Ok((!replace).then(|| format!("{key} is stored already; --replace overwrites it")))
+                checked.refuse_taken(line, key);
             }
-            Err(error @ (StoreError::Sealed { .. } | StoreError::Newer { .. } | StoreError::Fs(_))) => {
-                Ok(Some(error.to_string()))
+            Err(error @ (StoreError::Sealed { .. } | StoreError::Newer { .. })) => {
+                checked.refuse(line, &error.to_string());
             }
-            Err(error) => Err(error.into()),
+            Err(error) => return Err(error.into()),
         }
+        Ok(())
     }
 
     /// Stores what was checked, several at once: what takes time is the disk, or the way to the database. After a signal
     /// or a failure no more are begun.
-    async fn store_all(&self, mut checked: Checked, now: Timestamp, replace: bool) -> Result<u64, Error> {
+    async fn store_all(
+        &self,
+        mut checked: Checked,
+        now: Timestamp,
+        (named, replace): (&Named, bool),
+    ) -> Result<u64, Error> {
         let of = checked.count;
-        let mut done = 0;
+        let mut lines = Lines::default();
         checked.rewind()?;
         let signals = self.hold_signals()?;
         let mut failed = None;
@@ -96,27 +104,35 @@ impl Broker {
         loop {
             while failed.is_none() && under_way.len() < AT_ONCE && !self.signals.is_ending() {
                 match checked.next() {
-                    Ok(Some((line, key, object))) => match parse(&object, &key, line, now, &self.sealer) {
-                        Ok(record) => {
-                            under_way.push(async move { self.store_one(&key, record, replace).await });
+                    Ok(Some((line, key, object))) => {
+                        lines.begin(line);
+                        match parse(&object, &key, line, now, &self.sealer) {
+                            Ok(record) => under_way.push(async move {
+                                self.store_one(&key, record, replace).await.map(|done| (line, done))
+                            }),
+                            Err(why) => failed = Some(Error::System(why)),
                         }
-                        Err(why) => failed = Some(Error::System(why)),
-                    },
+                    }
                     Ok(None) => break,
                     Err(error) => failed = Some(error),
                 }
             }
             match under_way.next().await {
-                Some(Ok(stored)) => done += u64::from(stored),
+                Some(Ok((line, true))) => lines.stored(line),
+                // A signal came before its turn did.
+                Some(Ok((_, false))) => {}
                 Some(Err(error)) => failed = failed.or(Some(error)),
                 None => break,
             }
         }
+        let done = lines.done;
+        let rest = lines.rest(of).map(|lines| format!("{lines} | tokman import{}", again(named, replace)));
         if let Some(why) = failed {
-            return Err(Error::Stopped { done, of, why: Box::new(why) });
+            return Err(Error::Stopped { done, of, rest, why: Box::new(why) });
         }
         if self.signals.is_ending() && done < of {
-            log::warn!("ended by a signal: {done} of {of} tokens are stored; --replace goes on from there");
+            let rest = rest.map_or_else(|| "run it again".to_owned(), |rest| format!("the rest and only that: {rest}"));
+            log::warn!("ended by a signal: {done} of {of} tokens are stored; {rest}");
         }
         // Here a signal that came is honoured.
         drop(signals);
@@ -171,6 +187,14 @@ impl Broker {
     }
 }
 
+/// The options that a run for the rest of an input needs as well.
+fn again(named: &Named, replace: bool) -> String {
+    let provider = named.provider.as_ref().map(|name| format!(" --provider {name}"));
+    let profile = named.profile.as_ref().map(|name| format!(" --profile {name}"));
+    let replace = replace.then(|| " --replace".to_owned());
+    [provider, profile, replace].into_iter().flatten().collect()
+}
+
 /// The key of an object, and its text without what only names that.
 fn read(bytes: &[u8], line: u64, named: &Named, checked: &mut Checked) -> Result<(Key, Zeroizing<String>), String> {
     let mut object = Response::parse(bytes).map_err(|error| error.to_string().replace("the answer", "it"))?;
@@ -178,24 +202,30 @@ fn read(bytes: &[u8], line: u64, named: &Named, checked: &mut Checked) -> Result
         Some(record) => record.get(name).and_then(Value::as_str),
         None => object.text(name),
     };
-    let own = says("provider").zip(says("profile"));
+    let own = (says("provider"), says("profile"));
     let has_record = object.get("tokman").is_some();
     let key = match own {
-        Some((provider, profile)) => {
+        (Some(provider), Some(profile)) => {
             let name = |error: crate::model::NameError| error.to_string();
             Key { provider: provider.parse().map_err(name)?, profile: profile.parse().map_err(name)? }
         }
-        None if has_record => return Err("its member 'tokman' is not what tokman writes".to_owned()),
-        None => {
+        _ if has_record => return Err("its member 'tokman' is not what tokman writes".to_owned()),
+        (provider, profile) => {
             let key = named.key.clone().ok_or(
                 "nothing says whose token it is: add members 'provider' and 'profile', or name it with -p and -n",
             )?;
-            match checked.borrowed.replace(line) {
-                Some(earlier) => {
-                    return Err(format!("-p and -n name a single token, and line {earlier} is one already"));
+            for (name, own, named) in
+                [("provider", provider, key.provider.as_str()), ("profile", profile, key.profile.as_str())]
+            {
+                if let Some(own) = own.filter(|own| *own != named) {
+                    let own = text::escape(own, 60);
+                    return Err(format!("its member '{name}' is '{own}', and it would be stored as {key}"));
                 }
-                None => return Ok((key, Zeroizing::new(object.to_line()))),
             }
+            if let Some(earlier) = checked.borrowed.replace(line) {
+                return Err(format!("-p and -n name a single token, and line {earlier} is one already"));
+            }
+            key
         }
     };
     let other = named.provider.as_ref().is_some_and(|provider| *provider != key.provider)
@@ -204,9 +234,12 @@ fn read(bytes: &[u8], line: u64, named: &Named, checked: &mut Checked) -> Result
         return Err(format!("it is the token of {key}, which is not what -p and -n name"));
     }
     if !has_record {
-        // They are no members of the provider's.
-        object.take("provider");
-        object.take("profile");
+        // They are no members of the provider's, unless they are something else than a name.
+        for name in ["provider", "profile"] {
+            if object.text(name).is_some() {
+                object.take(name);
+            }
+        }
     }
     Ok((key, Zeroizing::new(object.to_line())))
 }

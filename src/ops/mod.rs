@@ -25,7 +25,6 @@ pub mod reseal;
 pub mod revoke;
 mod save;
 pub mod selection;
-pub mod signals;
 pub mod stored_names;
 pub mod survey;
 pub mod valid;
@@ -38,8 +37,9 @@ pub use hooks::Hooks;
 pub use issuer::Issuer;
 pub use selection::Selection;
 
+pub use crate::signals;
+use crate::signals::Signals;
 use history::{Action, Event, History};
-use signals::Signals;
 
 use crate::model::{Clock, Key};
 use crate::net::Client;

@@ -3,12 +3,11 @@
 
 use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
-use serde_json::Value;
 use url::Url;
 
 use super::{HttpResponse, ProviderError, Redirect, Refusal, RefusalClass, Wanted};
-use crate::model::response::ResponseError;
-use crate::model::{Grant, Kind, Response, Secret, ServerText, Token, lifetime};
+use crate::model::response::{self, ResponseError};
+use crate::model::{Grant, Kind, Response, Secret, ServerText, Token, lifetime, text};
 
 /// Whether a status says that the same request may succeed later: 408, 429 and everything from 500 on.
 pub(super) fn is_passing(status: StatusCode) -> bool {
@@ -24,8 +23,9 @@ pub(super) fn clock_error(answer: &HttpResponse, sent: Timestamp) -> SignedDurat
 /// The JSON object of an answer.
 ///
 /// # Errors
-/// [`RefusalClass::Passing`] for a passing status without one; [`ProviderError::NoAnswer`] for any other status
-/// without JSON; [`ProviderError::Unusable`] for JSON that is no object or has a member twice.
+/// [`RefusalClass::Passing`] for a passing status without one; [`ProviderError::NoAnswer`] for any other status without
+/// JSON, and for an object that cannot be read: it may have been an answer; [`ProviderError::Unusable`] for JSON that is
+/// no object or has a member twice, and for whatever else has a refresh token in it.
 pub(super) fn object(answer: &HttpResponse, request_id: Option<&str>) -> Result<Response, ProviderError> {
     let status = answer.status();
     Response::parse(answer.body()).map_err(|why| match why {
@@ -37,28 +37,30 @@ pub(super) fn object(answer: &HttpResponse, request_id: Option<&str>) -> Result<
             request_id: request_id.map(ServerText::new),
             hint: None,
         })),
-        why @ (ResponseError::Empty | ResponseError::NotJson) => {
-            ProviderError::NoAnswer { status: status.as_u16(), why }
+        why => {
+            let why = redirect(answer).map_or(why, ResponseError::Redirect);
+            let may_be_lost = !matches!(why, ResponseError::NotAnObject | ResponseError::DuplicateMember);
+            let refresh = status.is_success().then(|| lone_refresh_token(answer.body())).flatten();
+            let status = status.as_u16();
+            match refresh {
+                None if may_be_lost => ProviderError::NoAnswer { status, why },
+                refresh => ProviderError::Unusable { status, why: why.to_string(), refresh },
+            }
         }
-        why => ProviderError::Unusable {
-            status: status.as_u16(),
-            why: why.to_string(),
-            refresh: status.is_success().then(|| lone_refresh_token(answer.body())).flatten(),
-        },
     })
 }
 
-/// The refresh token of an object that has some other member twice.
+/// The host that an answer sends whoever asked to; `None` where it does not.
+fn redirect(answer: &HttpResponse) -> Option<String> {
+    let location = answer.headers().get(http::header::LOCATION).filter(|_| answer.status().is_redirection())?;
+    let address = std::str::from_utf8(location.as_bytes()).ok().and_then(|location| Url::parse(location).ok());
+    let host = address.as_ref().and_then(Url::host_str);
+    Some(host.map_or_else(|| "another path".to_owned(), |host| text::escape(host, 100)))
+}
+
+/// The refresh token of an object that cannot be read otherwise, or has some other member twice.
 fn lone_refresh_token(body: &[u8]) -> Option<Secret> {
-    const NAME: &[u8] = b"\"refresh_token\"";
-    if body.windows(NAME.len()).filter(|window| *window == NAME).count() != 1 {
-        return None;
-    }
-    let Value::Object(mut members) = serde_json::from_slice(body).ok()? else { return None };
-    match members.shift_remove("refresh_token")? {
-        Value::String(text) if is_sendable(&text) => Some(Secret::new(text)),
-        _ => None,
-    }
+    response::lone_text(body, "refresh_token").filter(|token| is_sendable(token.expose()))
 }
 
 /// Whether a token can travel in a header and in a shell variable: visible ASCII. RFC 6749 appendix A.12 allows a
@@ -258,6 +260,37 @@ mod tests {
                 assert!(error.to_string().contains("id-1"));
             }
         }
+    }
+
+    #[test]
+    fn takes_an_object_that_cannot_be_read_for_a_lost_answer() {
+        let deep = format!(r#"{{"access_token":"a","x":{}{}}}"#, "[".repeat(500), "]".repeat(500));
+        let error = object(&answer(200, &deep), None).unwrap_err();
+        assert!(matches!(error, ProviderError::NoAnswer { .. }) && error.to_string().contains("too deeply"), "{error}");
+        let with_refresh = deep.replace("\"a\"", "\"a\",\"refresh_token\":\"r\"");
+        match object(&answer(200, &with_refresh), None).unwrap_err() {
+            ProviderError::Unusable { refresh: Some(refresh), why, .. } => {
+                assert!(refresh.expose() == "r" && why.contains("too deeply"), "{why}");
+            }
+            other => panic!("{other:?}"),
+        }
+        // What does not say that it was carried out brings nothing.
+        assert!(matches!(object(&answer(400, &with_refresh), None), Err(ProviderError::NoAnswer { .. })));
+    }
+
+    #[test]
+    fn tells_where_a_redirect_goes_and_nothing_more_of_it() {
+        let redirected = |to: &[u8]| {
+            let answer = http::Response::builder().status(302).header("location", to).body(Bytes::new()).unwrap();
+            object(&answer, None).unwrap_err().to_string()
+        };
+        let said = redirected(b"https://login.example/?code=canary");
+        assert_eq!(said, "the answer is a redirect to login.example; redirects are not followed (HTTP 302)");
+        for elsewhere in [&b"/login?canary"[..], b"canary", b"\xff", b"data:canary"] {
+            let said = redirected(elsewhere);
+            assert!(said.starts_with("the answer is a redirect to another path; "), "{said}");
+        }
+        assert_eq!(object(&answer(302, ""), None).unwrap_err().to_string(), "the answer is empty (HTTP 302)");
     }
 
     #[test]

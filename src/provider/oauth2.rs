@@ -110,11 +110,11 @@ impl OAuth2 {
         refresh_token: &Secret,
         wanted: &Wanted,
         before: Before,
+        scopes: Scopes,
     ) -> Result<Exchange<Token>, ProviderError> {
         let mut form = grant_form(GrantType::RefreshToken);
         form.secret("refresh_token", refresh_token);
         form.set("scope", &wanted.scopes.join(" "));
-        let scopes = if wanted.scopes.is_empty() { Scopes::AsAnswered } else { Scopes::Narrowed };
         let asked = self.ask_token(form, Replay::OnceUnderLease, before, scopes)?;
         Ok(asked.or_refused(refusal::of_refresh))
     }
@@ -189,9 +189,9 @@ impl Provider for OAuth2 {
                 self.ask_token(form, Replay::Polled, before, Scopes::AsAnswered)
             }
             Grant::Refresh { refresh_token } => {
-                // What was granted with it is not known: only the provider can say what it is good for.
+                // What was granted with it is not known: only the provider can say whether it is good for that much.
                 let before = Before::refresh_token(KIND, refresh_token, &wanted.scopes);
-                self.ask_refresh(refresh_token, &Wanted::default(), before)
+                self.ask_refresh(refresh_token, wanted, before, Scopes::AsAnswered)
             }
             Grant::Migration { .. } => Err(ProviderError::Unsupported {
                 what: format!("{} does not take migration tokens, which are Square's", self.name()),
@@ -222,7 +222,8 @@ impl Provider for OAuth2 {
                 hint: Some("log in again for it: `tokman obtain --scope …`".to_owned()),
             });
         }
-        self.ask_refresh(refresh_token, wanted, Before::token(KIND, token, &Wanted::default()))
+        let scopes = if wanted.scopes.is_empty() { Scopes::AsAnswered } else { Scopes::Narrowed };
+        self.ask_refresh(refresh_token, wanted, Before::token(KIND, token, &Wanted::default()), scopes)
     }
 
     fn renew(&self, _token: &Token) -> Result<Exchange<Token>, ProviderError> {

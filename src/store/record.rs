@@ -364,6 +364,9 @@ fn why_unreadable(bytes: &[u8], error: &crate::model::response::ResponseError) -
         ResponseError::NotJson if bytes.iter().all(|byte| *byte == 0) => "it is full of zero bytes".to_owned(),
         ResponseError::NotJson => "it is not JSON, or breaks off".to_owned(),
         ResponseError::NotAnObject => "it is JSON but not an object".to_owned(),
+        ResponseError::TooDeep => "it is nested too deeply".to_owned(),
+        ResponseError::NotText => "it has a string in it that is no Unicode text".to_owned(),
+        why @ ResponseError::Redirect(_) => why.to_string(),
         ResponseError::DuplicateMember => "it has a member twice".to_owned(),
     }
 }

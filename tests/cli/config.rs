@@ -351,3 +351,49 @@ fn a_wrong_word_in_a_variable_of_the_log_is_told_and_stops_nothing() {
     let run = env.tokman(&["config", "path"]);
     run.code(0).stderr_has("TOKMAN_LOG_FORMAT is neither").stderr_has("TOKMAN_LOG is none of");
 }
+
+#[test]
+fn refuses_a_table_that_it_would_have_to_pass_over() {
+    let env = TestEnv::new();
+    env.write_token("square/default", &record("square/default", "https://connect.squareup.com", 60, 86_400));
+    let issuer = "issuer = \"https://a.example\"\n";
+    for (text, said) in [
+        (format!("[provider.Acme]\nkind = \"oauth2\"\n{issuer}"), "config.toml:1: 'Acme' is not a provider name"),
+        (format!("\n[provider.204]\n{issuer}"), "config.toml:2: '204' is not a provider name"),
+        (
+            "[provider.acme]\nclient_id = \"x\"\n".to_owned(),
+            "config.toml:1: [provider.acme] has no kind: write kind = \"oauth2\" (or \"square\", \"wix\")",
+        ),
+        (
+            "[provider.wix]\nclient_id = \"x\"\nenvironment = \"sandbox\"\n".to_owned(),
+            "config.toml:3: [provider.wix] is of the kind \"wix\", which has no use for `environment`",
+        ),
+        (
+            format!("[provider.a-b]\n{issuer}[provider.a_b]\n{issuer}"),
+            "config.toml:3: [provider.a_b] and [provider.a-b] have the same variables",
+        ),
+    ] {
+        env.write_config(&text);
+        for args in [&["config", "show"][..], &["token", "-p", "square"], &["status"], &["refresh", "-p", "acme"]] {
+            env.tokman(args).code(3).stdout_is("").stderr_has(said).stderr_lacks("please report");
+        }
+    }
+}
+
+#[test]
+fn knows_an_oauth_2_provider_by_its_issuer_alone() {
+    let mut env = TestEnv::new();
+    for keys in ["issuer = \"https://a.example/\"", "token_endpoint = \"https://a.example/token\""] {
+        env.write_config(&format!("[provider.acme]\n{keys}\nclient_id = \"x\"\n"));
+        for args in [&[][..], &["-p", "acme"]] {
+            let run = show(&env, args);
+            assert_eq!(setting(&run, "acme.base_url").0, "https://a.example/");
+        }
+    }
+    // An address in the environment says it as well.
+    env.write_config("[provider.acme]\nclient_id = \"x\"\n");
+    env.set("TOKMAN_ACME_BASE_URL", "https://b.example/");
+    let run = show(&env, &["-p", "acme"]);
+    assert_eq!(setting(&run, "acme.base_url"), ("https://b.example/".to_owned(), "TOKMAN_ACME_BASE_URL".to_owned()));
+    assert_eq!(setting(&run, "acme.client_id").0, "x");
+}

@@ -79,6 +79,9 @@ fn redirects_are_never_followed() {
             stored.put(&mut env);
             let run = env.tokman(&["refresh", "-p", "square"]);
             assert!(matches!(run.status, Some(6 | 7)), "{status}: {run}");
+            if body != "{}" {
+                run.stderr_has("the answer is a redirect to 127.0.0.1; redirects are not followed");
+            }
             assert_eq!(env.read_token(&stored.key), stored.record());
             server.exactly(1).finish();
         }

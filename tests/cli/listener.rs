@@ -9,7 +9,7 @@ use serde_json::json;
 use url::Url;
 
 use crate::support::terminal::{self, Login, begin, environment, is_closed, on_terminal, opened};
-use crate::support::{Answer, Gate, Server, Shop, Sort, canary, machine, report};
+use crate::support::{Answer, Gate, Server, Shop, Sort, TestEnv, canary, machine, report};
 
 /// How long a test waits for one answer of the listener.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -327,4 +327,32 @@ fn gives_the_browser_the_address_and_no_secret() {
     assert!(given.contains("PATH=") && given.contains("TOKMAN_SQUARE_CLIENT_ID="), "{given}");
     assert!(!given.contains("SECRET") && !given.contains("REFRESH_TOKEN") && !given.contains("canary"), "{given}");
     assert!(!login.address.contains("canary"), "{}", login.address);
+}
+
+#[test]
+fn no_browser_is_found_where_tokman_happens_to_stand() {
+    let turn = terminal::turn();
+    for (browser, display, name) in
+        [(Some("mybrowser"), "", "mybrowser"), (Some("./mybrowser"), "", "mybrowser"), (None, ":0", "xdg-open")]
+    {
+        let mut home = TestEnv::new();
+        home.set("TOKMAN_SQUARE_CLIENT_ID", "sq0idp-x");
+        let ran = home.home().join("ran");
+        for name in ["mybrowser", "xdg-open"] {
+            let program = home.work().join(name);
+            home.write(&program, format!("#!/bin/sh\n: > {}\n", ran.display()));
+            home.set_mode(&program, 0o700);
+        }
+        if let Some(browser) = browser {
+            home.set("BROWSER", browser);
+        }
+        home.set("DISPLAY", display);
+        let line = format!("PATH=.: {} obtain -p square -o none", env!("CARGO_BIN_EXE_tokman"));
+        let running = home.program("script", &["-qefc", &line, "/dev/null"]).spawn();
+        let shown = running.wait_for_stdout("Waiting for the browser");
+        assert!(!shown.contains("Your browser opens") && !ran.exists(), "./{name} was started: {shown}");
+        drop(running);
+        assert!(is_closed(terminal::PORT));
+    }
+    drop(turn);
 }

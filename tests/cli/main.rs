@@ -41,6 +41,7 @@ mod obtain;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod process;
+mod prompt;
 mod recorded;
 mod refresh;
 mod refusals;
@@ -58,5 +59,6 @@ mod time;
 mod tls;
 mod token;
 mod transfer;
+mod variables;
 mod verbose;
 mod watch;

@@ -472,6 +472,33 @@ mod refreshes {
     }
 
     #[test]
+    fn ask_for_the_scopes_that_are_named_beside_a_refresh_token() {
+        for (options, sent, said, recorded) in [
+            (&["--scope", "read write"][..], Some("read write"), None, json!(["read", "write"])),
+            (&["--scope", "read"], Some("read"), Some("read mail"), json!(["read", "mail"])),
+            // Those of the settings are for logins: nobody knows whether the grant has them.
+            (&[], None, None, json!([])),
+            (&[], None, Some("read"), json!(["read"])),
+        ] {
+            let mut body = json!({"access_token": canary("access"), "expires_in": 60});
+            if let Some(said) = said {
+                body["scope"] = said.into();
+            }
+            let server = acme(move |request, _| {
+                let form = request.form();
+                let asked = form.iter().find(|(name, _)| name == "scope").map(|(_, value)| value.as_str());
+                assert_eq!(asked, sent);
+                Answer::json(200, body.clone())
+            });
+            let env = world(&server.url(), "scopes = [\"everything\"]");
+            let obtain = [&["obtain", "--refresh-token", "-", "-o", "none"], options].concat();
+            env.command(&obtain).stdin(canary("handed-in")).run().code(0);
+            assert_eq!(env.read_token("acme/default")["tokman"]["scopes"], recorded);
+            server.finish();
+        }
+    }
+
+    #[test]
     fn keep_what_comes_for_a_token_from_the_environment() {
         let next = canary("next");
         let first = json!({"access_token": "t", "token_type": "DPoP", "refresh_token": next});

@@ -291,3 +291,44 @@ fn each_profile_is_a_key_of_its_own() {
     }
     server.finish();
 }
+
+#[test]
+fn a_stdin_that_cannot_be_read_is_the_callers_mistake() {
+    let shop = Shop::square();
+    for args in [&["--refresh-token", "-"][..], &["--code", "-"], &["--migration-token", "-"], &["--no-browser"]] {
+        let args = [&["obtain"], args].concat();
+        let run = shop.command(&args).stdin(b"\xff\xfe".to_vec()).run();
+        run.code(2).stderr_has("stdin is not UTF-8 text").stderr_lacks("please report");
+        let run = shop.command(&args).after("exec < /").run();
+        run.code(2).stderr_has("stdin cannot be read: ").stderr_lacks("please report");
+    }
+}
+
+#[test]
+fn a_redirect_address_has_neither_a_fragment_nor_a_name_and_password() {
+    let shop = Shop::square();
+    for address in [
+        "https://shop.example/cb#part",
+        "https://user:word@shop.example/cb",
+        "https://user@shop.example/cb",
+        "http://localhost:8917/callback#",
+    ] {
+        for way in [&["--print-url"][..], &["--no-browser"], &["--code", "c"]] {
+            let run = shop.env.tokman(&[&["obtain", "--redirect-uri", address], way].concat());
+            run.code(2).stdout_is("").stderr_has("--redirect-uri has a ").stderr_lacks("word@");
+        }
+    }
+    let mut shop = Shop::square();
+    shop.env.unset("TOKMAN_SQUARE_CLIENT_ID");
+    shop.env.write_config("[provider.square]\nclient_id = \"sq0idp-x\"\nredirect_uri = \"https://a.example/cb#x\"\n");
+    let run = shop.env.tokman(&["obtain", "--print-url"]);
+    run.code(3).stderr_has("[provider.square] redirect_uri in config.toml: has a fragment");
+}
+
+#[test]
+fn a_port_that_is_none_is_refused() {
+    let shop = Shop::square();
+    for way in ["--print-url", "--no-browser"] {
+        shop.env.tokman(&["obtain", way, "--port", "0"]).code(2).stdout_is("").stderr_has("--port");
+    }
+}

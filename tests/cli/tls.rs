@@ -210,3 +210,29 @@ fn a_proxy_that_is_not_there_or_refuses_is_told_without_its_password() {
     }
     refusing.finish();
 }
+
+#[test]
+fn a_proxy_that_cannot_be_read_is_refused_and_nothing_goes_past_it() {
+    let mut env = TestEnv::new();
+    env.write_config("[provider.acme]\nkind = \"oauth2\"\ntoken_endpoint = \"https://example.invalid/token\"\n");
+    env.set("TOKMAN_ACME_CLIENT_ID", "id");
+    let secret = canary("proxy");
+    let values = ["garbage::", "http:/127.0.0.1:1", "ftp://127.0.0.1:1", "http://127.0.0.1:99999"].map(str::to_owned);
+    let with_password = format!("ftp://user:{secret}@127.0.0.1:1");
+    for value in values.into_iter().chain([with_password]) {
+        for name in ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"] {
+            env.set(name, &value);
+            let obtain = ["obtain", "-p", "acme", "--client-credentials", "-o", "none"];
+            let run = env.tokman(&obtain);
+            run.code(3).stderr_has(&format!("{name} is no address of a proxy")).stderr_lacks("127.0.0.1");
+            run.stderr_lacks("try again later");
+            env.unset(name);
+        }
+    }
+    env.set(
+        "HTTPS_PROXY",
+        <std::ffi::OsString as std::os::unix::ffi::OsStringExt>::from_vec(b"http://127.0.0.1:1\xff".to_vec()),
+    );
+    let run = env.tokman(&["obtain", "-p", "acme", "--client-credentials", "-o", "none"]);
+    run.code(3).stderr_has("HTTPS_PROXY is not UTF-8 text").stderr_lacks("127.0.0.1");
+}

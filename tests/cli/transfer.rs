@@ -208,7 +208,13 @@ fn refuses_everything_where_anything_is_refused() {
         (of("square/x", |record| record["tokman"]["generation"] = "x".into()), "line 2: its member 'tokman' is not"),
         (of("square/x", |record| record["tokman"] = json!({})), "line 2: its member 'tokman' is not"),
         (of("square/x", |record| record["tokman"]["version"] = 9.into()), "line 2: a newer tokman wrote it"),
-        (of("square/x", |record| record["access_token"] = "".into()), "line 2: it has no access_token"),
+        (
+            of("square/x", |record| {
+                record["access_token"] = "".into();
+                record["refresh_token"] = Value::Null;
+            }),
+            "line 2: it has no access_token",
+        ),
         (of("square/x", |record| record["access_token"] = "a\nb".into()), "line 2: a token in it has a character"),
         (of("square/x", |record| record["refresh_token"] = "a\0b".into()), "line 2: a token in it has a character"),
         (of("square/x", |record| record["tokman"]["generation"] = u64::MAX.into()), "line 2: its generation is beyond"),
@@ -258,12 +264,116 @@ fn says_how_many_are_stored_where_it_is_stopped_and_goes_on_when_asked() {
     let lock = env.config_dir().join("tokens/square/.k2.lock");
     crate::support::env::make_directories(&lock);
     let run = import(&env, &[], &lines);
-    run.code(8).stdout_is("").stderr_has("3 of 4 tokens are stored, the rest is not").stderr_has("--replace");
+    run.code(8).stdout_is("").stderr_has("3 of 4 tokens are stored, the rest is not").stderr_lacks("--replace");
+    let rest = rest_of(&run);
+    assert_eq!(rest, "sed -n '3p' FILE | tokman import");
     assert_eq!(stored(&env), 3);
     fs::remove_dir(&lock).expect("a directory");
-    import(&env, &[], &lines).code(2).stderr_has("square/k0 is stored already");
-    import(&env, &["--replace"], &lines).code(0).stdout_is("4\n");
+    import(&env, &[], &lines).code(2).stderr_has("square/k0 is stored already").stderr_has("hint: with --replace");
+    // Refreshed by now: what it was imported with is spent.
+    let mut refreshed = env.read_token("square/k3");
+    refreshed["refresh_token"] = canary("refreshed").into();
+    env.write_token("square/k3", &refreshed);
+    go_on(&env, &rest, &lines).code(0).stdout_is("1\n");
     assert_eq!(stored(&env), 4);
+    assert_eq!(env.read_token("square/k3"), refreshed);
+}
+
+/// The command that a stopped run tells to go on with.
+#[track_caller]
+fn rest_of(run: &Run) -> String {
+    let rest = run.stderr.split("the rest and only that: ").nth(1).and_then(|rest| rest.lines().next());
+    let rest = rest.unwrap_or_else(|| panic!("nothing to go on with: {run}"));
+    rest.split(" (").next().expect("a command").to_owned()
+}
+
+/// Runs that command on the same input.
+#[track_caller]
+fn go_on(env: &TestEnv, rest: &str, lines: &str) -> Run {
+    env.write("home/FILE", lines);
+    let command = rest.replace("tokman", env!("CARGO_BIN_EXE_tokman"));
+    env.program("sh", &["-c", &format!("cd \"$HOME\" && {command}")]).run()
+}
+
+#[test]
+fn goes_on_after_a_stop_without_touching_what_is_stored() {
+    let env = TestEnv::new();
+    let old: Vec<Value> = (0..40).map(|n| record(&format!("square/k{n}"), BASE, DAY, 29 * DAY)).collect();
+    for (n, record) in old.iter().enumerate() {
+        env.write_token(&format!("square/k{n}"), record);
+    }
+    let new: Vec<Value> = (0..40).map(|n| record(&format!("square/k{n}"), BASE, DAY, 29 * DAY)).collect();
+    // Blank lines count.
+    let lines = new.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n\n");
+    let lock = env.config_dir().join("tokens/square/.k20.lock");
+    crate::support::env::make_directories(&lock);
+    let run = import(&env, &["--replace", "-p", "square"], &lines);
+    run.code(8).stderr_has(" of 40 tokens are stored, the rest is not");
+    let rest = rest_of(&run);
+    assert!(rest.ends_with(" FILE | tokman import --provider square --replace"), "{rest}");
+    let is_new = |n: usize| env.read_token(&format!("square/k{n}"))["access_token"] == new[n]["access_token"];
+    let done: Vec<usize> = (0..40).filter(|n| is_new(*n)).collect();
+    assert!(done.len() >= 20 && done.len() < 40 && !is_new(20), "{done:?}");
+    // What is stored is refreshed before anybody goes on.
+    for n in &done {
+        let mut refreshed = new[*n].clone();
+        refreshed["access_token"] = canary("refreshed").into();
+        env.write_token(&format!("square/k{n}"), &refreshed);
+    }
+    fs::remove_dir(&lock).expect("a directory");
+    go_on(&env, &rest, &lines).code(0).stdout_is(&format!("{}\n", 40 - done.len()));
+    for n in 0..40 {
+        assert_eq!(is_new(n), !done.contains(&n), "{n}");
+    }
+}
+
+#[test]
+fn stores_nothing_under_another_name_than_it_says() {
+    let env = TestEnv::new();
+    let bare = |members: Value| {
+        let mut bare = json!({"access_token": canary("access")});
+        for (name, value) in members.as_object().expect("members") {
+            bare[name] = value.clone();
+        }
+        bare.to_string()
+    };
+    for (members, why) in [
+        (
+            json!({"provider": "wix"}),
+            "line 1: its member 'provider' is 'wix', and it would be stored as square/default",
+        ),
+        (
+            json!({"profile": "shop"}),
+            "line 1: its member 'profile' is 'shop', and it would be stored as square/default",
+        ),
+    ] {
+        let run = import(&env, &["-p", "square"], &bare(members));
+        run.code(2).stdout_is("").stderr_has("nothing was imported: ").stderr_has(why);
+        assert_eq!(stored(&env), 0);
+    }
+    import(&env, &["-p", "square", "-n", "shop"], &bare(json!({"profile": "shop"}))).code(0);
+    assert_eq!(env.read_token("square/shop")["profile"], Value::Null);
+    // A provider's own member of that name is no name.
+    import(&env, &["-p", "square"], &bare(json!({"profile": {"id": 1}}))).code(0);
+    assert_eq!(env.read_token("square/default")["profile"]["id"], 1);
+}
+
+#[test]
+fn a_store_that_cannot_be_read_is_no_fault_of_the_input() {
+    let env = TestEnv::new();
+    let line = record("square/default", BASE, DAY, 29 * DAY).to_string();
+    let path = env.token_path("square/default");
+    // Root reads what it likes, and a directory as little as anybody.
+    crate::support::env::make_directories(&path);
+    for options in [&[][..], &["--replace"]] {
+        let run = import(&env, options, &line);
+        run.code(8).stdout_is("").stderr_lacks("tokens are stored").stderr_lacks("nothing was imported");
+        run.stderr_lacks("jq -c");
+    }
+    fs::remove_dir(&path).expect("a directory");
+    env.write(&path, &line);
+    env.set_mode(&path, 0o644);
+    import(&env, &["--replace"], &line).code(8).stderr_has("hint: chmod 600 ");
 }
 
 #[test]
@@ -284,10 +394,10 @@ fn says_how_many_are_stored_where_a_signal_ends_it() {
     running.signal(rustix::process::Signal::TERM);
     let run = running.wait();
     assert_eq!(run.status, None, "the signal is honoured: {run}");
-    run.stdout_is("").stderr_has("3 of 4 tokens are stored; --replace goes on");
+    run.stdout_is("").stderr_has("3 of 4 tokens are stored; the rest and only that: ").stderr_lacks("--replace");
     assert_eq!(stored(&env), 3);
     drop(held);
-    import(&env, &["--replace"], &lines).code(0).stdout_is("4\n");
+    go_on(&env, &rest_of(&run), &lines).code(0).stdout_is("1\n");
 }
 
 #[test]

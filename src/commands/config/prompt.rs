@@ -42,7 +42,8 @@ pub(super) fn confirm(printer: Printer, question: &str, default: bool) -> anyhow
 /// A line of stdin, trimmed; its end is an error: nobody is there to ask again.
 fn read_line() -> anyhow::Result<String> {
     let mut line = String::new();
-    if io::BufRead::read_line(&mut io::Read::take(io::stdin().lock(), LIMIT), &mut line)? == 0 {
+    let read = io::BufRead::read_line(&mut io::Read::take(io::stdin().lock(), LIMIT), &mut line);
+    if read.map_err(|error| Usage::new(format!("the answer cannot be read: {error}")))? == 0 {
         return Err(Usage::new("nothing was written: the answers ended too soon").into());
     }
     Ok(line.trim().to_owned())

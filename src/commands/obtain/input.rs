@@ -3,13 +3,11 @@
 use std::io::{self, IsTerminal as _, Read as _};
 use std::path::Path;
 
-use anyhow::Context as _;
-
 use super::Run;
 use crate::exit::Usage;
-use crate::fsutil;
 use crate::model::Secret;
 use crate::provider::pkce;
+use crate::{fsutil, prompt};
 
 /// The most that is read of a secret from stdin or a file, in bytes.
 const LIMIT: u64 = 64 << 10;
@@ -44,11 +42,10 @@ impl Run<'_> {
     pub(super) fn read_stdin(&self, what: &str) -> anyhow::Result<Secret> {
         self.stdin_is_free(what)?;
         let secret = if io::stdin().is_terminal() {
-            let text = rpassword::prompt_password(format!("{what}: ")).context("cannot read from the terminal")?;
-            Secret::new(text.trim())
+            prompt::hidden(what).map_err(|error| Usage::new(format!("the {what} cannot be read: {error}")))?
         } else {
             let mut text = zeroize::Zeroizing::new(String::new());
-            io::stdin().take(LIMIT).read_to_string(&mut text).context("cannot read stdin")?;
+            io::stdin().take(LIMIT).read_to_string(&mut text).map_err(|error| unreadable(&error))?;
             Secret::new(text.trim())
         };
         if secret.is_empty() {
@@ -61,6 +58,14 @@ impl Run<'_> {
 /// One line, trimmed.
 pub(super) fn read_line(stdin: &io::Stdin) -> anyhow::Result<Secret> {
     let mut line = zeroize::Zeroizing::new(String::new());
-    io::BufRead::read_line(&mut stdin.lock().take(LIMIT), &mut line).context("cannot read stdin")?;
+    io::BufRead::read_line(&mut stdin.lock().take(LIMIT), &mut line).map_err(|error| unreadable(&error))?;
     Ok(Secret::new(line.trim()))
+}
+
+/// Stdin that gives no text: a directory, bytes that are none.
+fn unreadable(error: &io::Error) -> Usage {
+    match error.kind() {
+        io::ErrorKind::InvalidData => Usage::new("stdin is not UTF-8 text"),
+        _ => Usage::new(format!("stdin cannot be read: {error}")),
+    }
 }

@@ -31,6 +31,8 @@ pub(super) struct Checked {
     pub(super) borrowed: Option<u64>,
     refusals: Vec<String>,
     refused: u64,
+    /// How many of these for nothing but a token that is stored already.
+    taken: u64,
 }
 
 impl Checked {
@@ -45,6 +47,7 @@ impl Checked {
             borrowed: None,
             refusals: Vec::new(),
             refused: 0,
+            taken: 0,
         })
     }
 
@@ -65,6 +68,12 @@ impl Checked {
         }
     }
 
+    /// Refuses a key that has a token already.
+    pub(super) fn refuse_taken(&mut self, line: u64, key: &Key) {
+        self.taken += 1;
+        self.refuse(line, &format!("{key} is stored already; --replace overwrites it"));
+    }
+
     /// Whether everything can be stored.
     pub(super) fn judge(&mut self) -> Result<(), Error> {
         self.seen.sort_unstable();
@@ -78,10 +87,11 @@ impl Checked {
         if self.refused > 0 {
             let more = self.refused - self.refusals.len() as u64;
             let more = if more > 0 { format!("; and {more} more") } else { String::new() };
-            return Err(Error::Import(self.refusals.join("; ") + &more));
+            return Err(Error::Import { why: self.refusals.join("; ") + &more, taken: self.taken == self.refused });
         }
         if self.count == 0 {
-            return Err(Error::Import("there is no token on stdin; a rescue file is named with --rescue".to_owned()));
+            let why = "there is no token on stdin; a rescue file is named with --rescue".to_owned();
+            return Err(Error::Import { why, taken: false });
         }
         Ok(())
     }

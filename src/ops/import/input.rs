@@ -55,7 +55,8 @@ impl<R: BufRead> Objects<R> {
         let read = read.map_err(FsError::io("read", stdin)).map_err(StoreError::from)?;
         if text.len() as u64 > rescue::LIMIT {
             let line = self.line + 1;
-            return Err(Error::Import(format!("line {line} is larger than {} bytes", rescue::LIMIT)));
+            let why = format!("line {line} is larger than {} bytes", rescue::LIMIT);
+            return Err(Error::Import { why, taken: false });
         }
         self.line += 1;
         Ok(read)

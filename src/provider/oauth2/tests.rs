@@ -113,13 +113,14 @@ fn sends_every_grant_as_a_form_without_credentials_in_the_address() {
     let device_grant = "urn:ietf:params:oauth:grant-type:device_code";
     assert_form(&exchange, "/token", &[("grant_type", device_grant), ("device_code", "DEVICE")]);
 
-    for exchange in [
-        acme.refresh(&stored(&["a"]), &none).unwrap(),
-        acme.obtain(&Grant::Refresh { refresh_token: Secret::new("REFRESH") }, &wanted(&["a"])).unwrap(),
-    ] {
+    let handed_in = Grant::Refresh { refresh_token: Secret::new("REFRESH") };
+    for exchange in [acme.refresh(&stored(&["a"]), &none).unwrap(), acme.obtain(&handed_in, &none).unwrap()] {
         assert_eq!(exchange.replay, Replay::OnceUnderLease);
         assert_form(&exchange, "/token", &[("grant_type", "refresh_token"), ("refresh_token", "REFRESH")]);
     }
+    let exchange = acme.obtain(&handed_in, &wanted(&["a", "b"])).unwrap();
+    let pairs = [("grant_type", "refresh_token"), ("refresh_token", "REFRESH"), ("scope", "a b")];
+    assert_form(&exchange, "/token", &pairs);
 }
 
 #[test]

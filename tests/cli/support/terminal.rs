@@ -97,15 +97,21 @@ impl Login<'_> {
     /// The process id of tokman, which runs under the terminal's program.
     #[track_caller]
     pub fn tokman(&self) -> u32 {
-        let mut waiting = vec![self.running.id()];
-        while let Some(id) = waiting.pop() {
-            let name = std::fs::read_to_string(format!("/proc/{id}/comm")).unwrap_or_default();
-            if name.trim() == "tokman" {
-                return id;
-            }
-            let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
-            waiting.extend(children.split_whitespace().filter_map(|child| child.parse::<u32>().ok()));
-        }
-        panic!("no tokman under the terminal");
+        tokman_under(&self.running)
     }
+}
+
+/// The process id of the tokman that runs under a terminal's program.
+#[track_caller]
+pub fn tokman_under(running: &Running<'_>) -> u32 {
+    let mut waiting = vec![running.id()];
+    while let Some(id) = waiting.pop() {
+        let name = std::fs::read_to_string(format!("/proc/{id}/comm")).unwrap_or_default();
+        if name.trim() == "tokman" {
+            return id;
+        }
+        let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
+        waiting.extend(children.split_whitespace().filter_map(|child| child.parse::<u32>().ok()));
+    }
+    panic!("no tokman under the terminal");
 }

@@ -109,8 +109,15 @@ impl Signals for ProcessSignals {
     }
 
     fn is_ending(&self) -> bool {
-        handlers().is_ok_and(|handlers| handlers.held.load(Ordering::SeqCst) != 0)
+        held().is_some()
     }
+}
+
+/// The signal that came while signals were held; `None` while none did.
+#[must_use]
+pub fn held() -> Option<i32> {
+    let held = handlers().ok()?.held.load(Ordering::SeqCst);
+    i32::try_from(held).ok().filter(|signal| *signal != 0)
 }
 
 /// Holds SIGTERM, SIGINT and SIGHUP until it is dropped; after the last one a signal that came does what it does by
