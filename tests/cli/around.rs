@@ -271,11 +271,10 @@ fn in_place_of_the_config_file_is_a_fault_of_the_configuration() {
     ] {
         let (server, env, stored, _) = world();
         put(&env, &env.config_dir().join("config.toml"));
-        for args in
-            [&["token", "-p", "square"][..], &["refresh", "-p", "square"], &["status"], &["doctor", "--offline"]]
-        {
+        for args in [&["token", "-p", "square"][..], &["refresh", "-p", "square"], &["status"]] {
             env.tokman(args).code(3).stdout_is("").stderr_has(says);
         }
+        env.tokman(&["doctor", "--offline", "--repair"]).code(3).stdout_has(says).stdout_has("stored tokens: ");
         assert_eq!(env.read_token(&stored.key), stored.record());
         server.finish();
     }
