@@ -17,7 +17,7 @@ pub use config::load;
 use crate::config::{ConfigError, ProviderSettings, SecretSource, Settings};
 use crate::model::{Key, Replay, lifetime, text};
 use crate::ops::{Broker, Code, error};
-use crate::store::{StoreError, Summary};
+use crate::store::StoreError;
 
 /// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -183,15 +183,20 @@ impl Doctor<'_> {
                     let found = "the provider refused its grant for good";
                     findings.push(Finding::problem(what, found, Some(obtain), Code::NeedsLogin));
                 }
-                Ok(_) if listed.in_doubt => {
-                    let hint =
-                        format!("tokman refresh --provider {} --profile {}", listed.key.provider, listed.key.profile);
-                    findings.push(Finding::warning(what, "the answer to a refresh may have been lost", hint));
+                Ok(record) => {
+                    let other = record.sealed_with.filter(|id| !keys.contains(id));
+                    good += u64::from(!listed.in_doubt && other.is_none());
+                    if listed.in_doubt {
+                        let hint = format!(
+                            "tokman refresh --provider {} --profile {}",
+                            listed.key.provider, listed.key.profile
+                        );
+                        findings.push(Finding::warning(what, "the answer to a refresh may have been lost", hint));
+                    }
+                    if let Some(id) = other {
+                        unopened.entry(id).or_insert_with(|| Unopened { first: listed.key, count: 0 }).count += 1;
+                    }
                 }
-                Ok(Summary { sealed_with: Some(id), .. }) if !keys.contains(&id) => {
-                    unopened.entry(id).or_insert_with(|| Unopened { first: listed.key, count: 0 }).count += 1;
-                }
-                Ok(_) => good += 1,
             }
         }
         findings.extend(unopened.into_iter().map(|(id, unopened)| unopened.finding(&id, &keys)));

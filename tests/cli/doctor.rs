@@ -227,6 +227,10 @@ fn finds_records_that_no_key_opens_which_can_be_had() {
     let run = env.tokman(&["doctor", "--offline"]);
     run.code(8).stdout_has("square/default and 1 more cannot be opened without it, and only ").stdout_has(names);
     run.stdout_has("0 readable");
+    let mark = env.config_dir().join("tokens/square/.other.inflight");
+    env.write(&mark, "{}");
+    env.tokman(&["doctor", "--offline"]).code(8).stdout_has("and 1 more").stdout_has("may have been lost");
+    fs::remove_file(mark).expect("a mark");
     env.unset("TOKMAN_STORE_KEY_FILE");
     finds(&env, 8, "problem", "cannot be opened without it, and no sealing key can be had");
     // One of them is opened by the key that there is.

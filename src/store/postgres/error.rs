@@ -26,6 +26,11 @@ impl Trouble {
         matches!(self, Self::Store(StoreError::Unreachable { .. } | StoreError::Cancelled { .. }))
     }
 
+    /// Whether it may be the connection's end, and another connection may do.
+    pub(super) const fn is_of_connection(&self) -> bool {
+        matches!(self, Self::Store(StoreError::Unreachable { .. }))
+    }
+
     /// The error of somebody who needs the tables.
     pub(super) fn or_refused(self, place: &str) -> StoreError {
         match self {

@@ -104,7 +104,7 @@ impl Pool {
                 let (client, is_new) = self.client(limit).await?;
                 let client = used.insert(client);
                 match words.ask(client).await.map_err(|error| trouble(&self.place(), &error)) {
-                    Err(trouble) if trouble.passes() && !is_new => self.discard(client).await,
+                    Err(trouble) if trouble.is_of_connection() && !is_new => self.discard(client).await,
                     answer => return answer,
                 }
             }

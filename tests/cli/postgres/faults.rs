@@ -335,7 +335,7 @@ fn doctor_tells_all_it_finds_also_where_the_database_does_not_let_it_look() {
     let server = Rotating::start(Rotation::Once);
     let env = database.world(&server);
     database.sql(&format!(
-        "REVOKE ALL ON tokman.token FROM {0}; ALTER ROLE {0} SET statement_timeout = '300ms';",
+        "REVOKE ALL ON tokman.token FROM {0}; ALTER ROLE {0} SET statement_timeout = '1s';",
         database.name
     ));
     let run = env.tokman(&["doctor", "--offline"]);
@@ -354,6 +354,7 @@ fn doctor_tells_all_it_finds_also_where_the_database_does_not_let_it_look() {
             .stderr_has("hint: see who holds");
     }
     held.release();
+    database.sql(&format!("ALTER ROLE {} RESET statement_timeout;", database.name));
     lives(&env);
 }
 
