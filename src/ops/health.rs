@@ -19,7 +19,7 @@ pub enum State {
     Expiring,
     /// Its life is over; a refresh may bring the next.
     Expired,
-    /// The provider called the grant dead.
+    /// The provider called the grant dead, or it is over and nothing is stored that could bring the next.
     NeedsLogin,
     /// A process died while a request of it was under way.
     InDoubt,
@@ -53,7 +53,15 @@ impl State {
     /// The state of one key of a listing at `now`.
     #[must_use]
     pub fn of(listed: &Listed, now: Timestamp) -> Self {
-        listed.summary.as_ref().map_or(Self::Unknown, |summary| Self::of_summary(summary, listed.in_doubt, now))
+        let Ok(summary) = &listed.summary else { return Self::Unknown };
+        match Self::of_summary(summary, listed.in_doubt, now) {
+            // Square mints none; of other files that do not say how they came about, nobody knows.
+            Self::Expired if !summary.has_refresh_token => {
+                let minted = summary.minted.unwrap_or(listed.key.provider.as_str() != "square");
+                if minted { Self::Expired } else { Self::NeedsLogin }
+            }
+            state => state,
+        }
     }
 
     /// The last tenth of a life is `expiring`: any margin is cut to that.

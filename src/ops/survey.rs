@@ -130,12 +130,13 @@ impl Survey {
         self.tokens += 1;
         let trouble = match &listed.summary {
             Ok(summary) => {
-                self.states[State::of(listed, self.now) as usize] += 1;
+                let state = State::of(listed, self.now);
+                self.states[state as usize] += 1;
                 let age = summary.refreshed_at.map(|at| self.now.duration_since(at).as_secs());
                 let left = summary.expires_at.map(|end| end.duration_since(self.now).as_secs());
                 self.oldest = self.oldest.max(age);
                 self.soonest = self.soonest.into_iter().chain(left).min();
-                self.trouble(summary, listed.in_doubt)
+                self.trouble(summary, state, listed.in_doubt)
             }
             Err(error) => {
                 log::info!("{}: {error}", listed.key);
@@ -154,7 +155,7 @@ impl Survey {
     }
 
     /// The worst that is wrong with a record.
-    fn trouble(&self, summary: &Summary, in_doubt: bool) -> Option<(Trouble, String)> {
+    fn trouble(&self, summary: &Summary, state: State, in_doubt: bool) -> Option<(Trouble, String)> {
         let signed = |limit| SignedDuration::try_from(limit).unwrap_or(SignedDuration::MAX);
         let age = summary.refreshed_at.map(|at| self.now.duration_since(at));
         let older = |limit| age.filter(|age| *age > signed(limit));
@@ -163,7 +164,7 @@ impl Survey {
             let left = end?.duration_since(self.now);
             (left < signed(self.limits.warn_expiry?)).then_some(left)
         };
-        if summary.needs_login.is_some() {
+        if state == State::NeedsLogin {
             return Some((Trouble::NeedsLogin, "needs a login".to_owned()));
         }
         if summary.refresh_expires_at.is_some_and(|end| end <= self.now) {
@@ -257,6 +258,7 @@ mod tests {
             expires_at: in_days(left),
             refresh_expires_at: None,
             has_refresh_token: true,
+            minted: None,
             generation: 1,
             needs_login: None,
             sealed_with: None,

@@ -80,6 +80,7 @@ mod tests {
             expires_at: "2026-12-21T21:00:00.5Z".parse().ok(),
             refresh_expires_at: None,
             has_refresh_token: true,
+            minted: None,
             generation: 1,
             needs_login: "2026-11-21T12:00:00Z".parse().ok(),
             sealed_with: None,

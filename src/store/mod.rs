@@ -62,6 +62,8 @@ pub struct Summary {
     pub refresh_expires_at: Option<Timestamp>,
     /// Whether there is a refresh token.
     pub has_refresh_token: bool,
+    /// Whether the next token comes of the application's credentials, as this one did; absent where nobody says.
+    pub minted: Option<bool>,
     /// Counts the changes of the record.
     pub generation: u64,
     /// When the provider called the grant dead; absent while it is not known to be.

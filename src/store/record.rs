@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use crate::model::{Freshness, Key, Kind, Response, Secret, Token, lifetime};
+use crate::model::{Freshness, GrantType, Key, Kind, Response, Secret, Token, lifetime};
 use crate::store::seal::{Sealed, Sealer};
 use crate::store::{StoreError, Summary};
 
@@ -265,6 +265,7 @@ impl Record {
             expires_at: meta.expires_at,
             refresh_expires_at: meta.refresh_token_expires_at,
             has_refresh_token: if is_sealed { meta.has_refresh_token } else { seen.has_refresh },
+            minted: is_minted(meta.grant.as_deref()),
             generation: meta.generation,
             needs_login: meta.needs_login,
             sealed_with: meta.sealed_with,
@@ -281,6 +282,7 @@ impl Record {
             expires_at: self.token.expires_at,
             refresh_expires_at: self.token.refresh_expires_at,
             has_refresh_token: self.token.refresh.is_some(),
+            minted: is_minted(self.grant.as_deref()),
             generation: self.generation,
             needs_login: self.needs_login,
             sealed_with: None,
@@ -354,6 +356,10 @@ impl Meta {
         }
         Ok(meta)
     }
+}
+
+fn is_minted(grant: Option<&str>) -> Option<bool> {
+    grant.map(|grant| grant == GrantType::ClientCredentials.to_string())
 }
 
 /// Says what a damaged file looks like, without showing any of it.

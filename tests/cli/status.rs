@@ -35,6 +35,23 @@ fn states(listed: &Value) -> Vec<(&str, &str)> {
 }
 
 #[test]
+fn what_ended_without_a_refresh_token_needs_a_login() {
+    let env = TestEnv::new();
+    let mut ended = record("square/ended", BASE, 86_400, -3600);
+    ended.as_object_mut().expect("an object").remove("refresh_token");
+    env.write_token("square/ended", &ended);
+    ended["tokman"]["grant"] = json!(null);
+    ended["tokman"]["profile"] = "bare".into();
+    env.write_token("square/bare", &ended);
+    let mut minted = wix_record("wix/minted", BASE, 86_400, -3600);
+    minted["tokman"]["grant"] = "client_credentials".into();
+    env.write_token("wix/minted", &minted);
+    let run = env.tokman(&["status", "--only", "needs_login"]);
+    run.code(0).stdout_has("square/ended").stdout_has("square/bare").stdout_lacks("wix/minted");
+    env.tokman(&["check"]).code(2).stdout_has("need");
+}
+
+#[test]
 fn tells_every_state_in_a_table_without_colour() {
     let env = TestEnv::new();
     every_state(&env);

@@ -177,6 +177,7 @@ mod tests {
                 expires_at: life.expires_at,
                 refresh_expires_at: life.refresh_expires_at,
                 has_refresh_token: true,
+                minted: None,
                 generation: 1,
                 needs_login: None,
                 sealed_with: None,
