@@ -1,26 +1,19 @@
 //! A stored token as a JSON file has it: the provider's last answer, flat, and one member `tokman` beside it.
 
 mod look;
+mod meta;
 
 use std::path::Path;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
 use crate::model::{Freshness, GrantType, Key, Kind, Response, Secret, Token, lifetime};
 use crate::store::seal::{Sealed, Sealer};
 use crate::store::{StoreError, Summary};
-
-/// The version of the record that this tokman writes.
-const VERSION: u64 = 1;
-
-/// The highest generation of a record that is believed: nobody has changed a token more often, and there is room above.
-const LAST_GENERATION: u64 = 1 << 53;
-
-/// The member that carries what the answer does not say.
-const MEMBER: &str = "tokman";
+use meta::{MEMBER, Meta, VERSION};
 
 /// The member that has the whole answer, where the record is sealed.
 const SEALED: &str = "sealed";
@@ -63,36 +56,6 @@ pub struct Record {
     /// Whether a request that spends its refresh token is under way, or was when a process died. Not in the file: the
     /// store knows.
     pub in_flight: bool,
-}
-
-/// The member `tokman`.
-#[derive(Debug, Serialize, Deserialize)]
-struct Meta {
-    version: u64,
-    provider: String,
-    profile: String,
-    kind: Option<String>,
-    grant: Option<String>,
-    client_id: Option<String>,
-    base_url: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    account: Option<String>,
-    obtained_at: Option<Timestamp>,
-    refreshed_at: Option<Timestamp>,
-    expires_at: Option<Timestamp>,
-    refresh_token_expires_at: Option<Timestamp>,
-    #[serde(default)]
-    scopes: Vec<String>,
-    #[serde(default)]
-    generation: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    needs_login: Option<Timestamp>,
-    /// The id of the key that opens the member `sealed`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    sealed_with: Option<String>,
-    /// Whether a refresh token is sealed in it.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    has_refresh_token: bool,
 }
 
 /// As much of a record as a listing reads.
@@ -323,38 +286,6 @@ impl Record {
             needs_login: None,
             in_flight: false,
         }
-    }
-}
-
-impl Meta {
-    fn parse(value: Value, key: &Key, path: &Path) -> Result<Self, StoreError> {
-        let damaged = |why: String| StoreError::Damaged { path: path.to_owned(), why };
-        let version = value.get("version").and_then(Value::as_u64).unwrap_or_default();
-        if version > VERSION {
-            return Err(StoreError::Newer { path: path.to_owned(), version });
-        }
-        let meta: Self = serde_json::from_value(value)
-            .map_err(|_| damaged(format!("its member '{MEMBER}' is not what tokman writes")))?;
-        meta.check(key, path)
-    }
-
-    /// Whether it is one that this tokman reads, and of this key.
-    fn check(self, key: &Key, path: &Path) -> Result<Self, StoreError> {
-        let damaged = |why: String| StoreError::Damaged { path: path.to_owned(), why };
-        let meta = self;
-        if meta.version > VERSION {
-            return Err(StoreError::Newer { path: path.to_owned(), version: meta.version });
-        }
-        if meta.generation > LAST_GENERATION {
-            return Err(damaged("its generation is beyond all that tokman counts".to_owned()));
-        }
-        if (meta.provider.as_str(), meta.profile.as_str()) != (key.provider.as_str(), key.profile.as_str()) {
-            return Err(damaged(format!(
-                "it is the record of {}",
-                crate::model::text::escape(&format!("{}/{}", meta.provider, meta.profile), 80)
-            )));
-        }
-        Ok(meta)
     }
 }
 
