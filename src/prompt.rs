@@ -12,31 +12,31 @@ use crate::signals::{ProcessSignals, Signals as _};
 pub fn hidden(what: &str) -> io::Result<Secret> {
     // A signal that comes meanwhile does what it does by default when this is dropped: the terminal is mended by then.
     let held = ProcessSignals.hold()?;
-    let text = {
-        let _guard = restore::Guard::watch();
-        rpassword::prompt_password(format!("{what}: "))
-    };
+    let text = terminal::read(&format!("{what}: "));
     drop(held);
     let text = zeroize::Zeroizing::new(text?);
     Ok(Secret::new(text.trim()))
 }
 
 #[cfg(unix)]
-mod restore {
-    //! Nothing calls off a read of the terminal: whoever waits for it cannot see that a signal came.
+mod terminal {
+    //! The terminal's modes are changed here and nowhere else, before the question is shown, so that nobody changes them
+    //! again once a signal has had them mended.
 
-    use std::fs::File;
+    use std::fs::{File, OpenOptions};
+    use std::io::{self, Write as _};
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::thread::{self, JoinHandle};
     use std::time::Duration;
 
-    use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+    use rpassword::ConfigBuilder;
+    use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
     use signal_hook::low_level;
 
     use crate::signals;
 
-    /// How often a signal is looked for.
+    /// How often a signal is looked for: nothing calls off a read of the terminal.
     const POLL: Duration = Duration::from_millis(20);
 
     /// The terminal, and how it was.
@@ -51,61 +51,73 @@ mod restore {
         }
     }
 
-    /// Watches for a signal until it is dropped.
-    pub(super) struct Guard {
+    /// Shows the question and reads the answer.
+    pub(super) fn read(question: &str) -> io::Result<String> {
+        let mut terminal = OpenOptions::new().read(true).write(true).open("/dev/tty")?;
+        let guard = Guard::silence(terminal.try_clone()?)?;
+        terminal.write_all(question.as_bytes())?;
+        let config = ConfigBuilder::new().input_reader(terminal.try_clone()?).output_discard().build();
+        let answer = rpassword::read_password_with_config(config);
+        drop(guard);
+        terminal.write_all(b"\n")?;
+        answer
+    }
+
+    /// The terminal shows nothing of what is typed until this is dropped, or a signal comes.
+    struct Guard {
+        before: Arc<Before>,
         over: Arc<AtomicBool>,
-        watcher: Option<(Arc<Before>, JoinHandle<()>)>,
+        watcher: Option<JoinHandle<()>>,
     }
 
     impl Guard {
-        /// Turns the echo off, before the question can be answered. When a signal comes the terminal is made what it was,
-        /// and the process ends as it would have.
-        pub(super) fn watch() -> Self {
+        fn silence(terminal: File) -> io::Result<Self> {
+            let modes = tcgetattr(&terminal)?;
+            let mut silent = modes.clone();
+            // Without lines of the terminal's own, which end after 4095 characters.
+            silent.local_modes.remove(LocalModes::ECHO | LocalModes::ECHONL | LocalModes::ICANON);
+            // Ctrl-C is heard; what would stop the process with the terminal silent is not.
+            for (code, value) in [
+                (SpecialCodeIndex::VMIN, 1),
+                (SpecialCodeIndex::VTIME, 0),
+                (SpecialCodeIndex::VQUIT, 0),
+                (SpecialCodeIndex::VSUSP, 0),
+            ] {
+                silent.special_codes[code] = value;
+            }
+            tcsetattr(&terminal, OptionalActions::Now, &silent)?;
+            let before = Arc::new(Before { terminal, modes });
             let over = Arc::new(AtomicBool::new(false));
-            let Some(before) = silence().map(Arc::new) else { return Self { over, watcher: None } };
             let (mended, is_over) = (Arc::clone(&before), Arc::clone(&over));
             let watcher = thread::spawn(move || {
                 while !is_over.load(Ordering::SeqCst) {
                     if let Some(signal) = signals::held() {
                         mended.restore();
+                        // Ends the process as the signal would have.
                         let _ = low_level::emulate_default_handler(signal);
                     }
                     thread::sleep(POLL);
                 }
             });
-            Self { over, watcher: Some((before, watcher)) }
+            Ok(Self { before, over, watcher: Some(watcher) })
         }
-    }
-
-    /// Turns the echo off; how the terminal was before. `None` where there is none.
-    fn silence() -> Option<Before> {
-        let terminal = File::open("/dev/tty").ok()?;
-        let modes = tcgetattr(&terminal).ok()?;
-        let mut silent = modes.clone();
-        silent.local_modes.remove(LocalModes::ECHO);
-        tcsetattr(&terminal, OptionalActions::Now, &silent).ok()?;
-        Some(Before { terminal, modes })
     }
 
     impl Drop for Guard {
         fn drop(&mut self) {
             self.over.store(true, Ordering::SeqCst);
-            if let Some((before, watcher)) = self.watcher.take() {
-                let _ = watcher.join();
-                before.restore();
-            }
+            let _ = self.watcher.take().map(JoinHandle::join);
+            self.before.restore();
         }
     }
 }
 
 #[cfg(not(unix))]
-mod restore {
-    /// Nothing: here the terminal mends itself.
-    pub(super) struct Guard;
+mod terminal {
+    use std::io;
 
-    impl Guard {
-        pub(super) const fn watch() -> Self {
-            Self
-        }
+    /// Shows the question and reads the answer; here the terminal mends itself.
+    pub(super) fn read(question: &str) -> io::Result<String> {
+        rpassword::prompt_password(question)
     }
 }

@@ -64,15 +64,13 @@ impl ProviderSettings {
             ]);
             said.map(|setting| setting.parse(on_one_line)).transpose()
         };
+        refuse_foreign(name, kind, options)?;
         let (base_url, oauth2) = if kind == ProviderKind::OAuth2 {
             let (base_url, oauth2) = oauth2::assemble(name, config, &config_file)?;
             (base_url, Some(oauth2))
         } else {
             (base_url(name, kind, options, config)?, None)
         };
-        if kind == ProviderKind::OAuth2 && options.environment.is_some() {
-            return Err(not_square(name));
-        }
         Ok(Self {
             kind,
             base_url,
@@ -198,8 +196,24 @@ pub fn bare_redirect_uri(url: &Url) -> Result<(), String> {
     Ok(())
 }
 
-fn not_square(name: &ProviderName) -> ConfigError {
-    ConfigError::Usage(format!("--environment is Square's; {name} has none"))
+/// Refuses what only another kind of provider has: whoever asks for a sandbox and is not heard is in production. What
+/// stands in the config file is looked at when that is loaded.
+fn refuse_foreign(name: &ProviderName, kind: ProviderKind, options: &Options) -> Result<(), ConfigError> {
+    for (of, whose, flag, given, variable) in [
+        (ProviderKind::Square, "Square's", "--environment", &options.environment, env::Name::Environment),
+        (ProviderKind::Wix, "Wix's", "--instance-id", &options.instance_id, env::Name::InstanceId),
+    ] {
+        if kind == of {
+            continue;
+        }
+        if given.is_some() {
+            return Err(ConfigError::Usage(format!("{flag} is {whose}; {name} has none")));
+        }
+        if let Some(setting) = from_env(&variable.of(name)) {
+            return Err(ConfigError::Value { origin: setting.origin, why: format!("is {whose}; {name} has none") });
+        }
+    }
+    Ok(())
 }
 
 /// The base address of Square or Wix, level by level: on each of option, environment and file an address wins over Square's environment.
@@ -217,9 +231,6 @@ fn base_url(
     };
     let is_square = kind == ProviderKind::Square;
     let found = if let Some(given) = option("--environment", options.environment.clone()) {
-        if !is_square {
-            return Err(not_square(name));
-        }
         Some(world(given)?)
     } else if let Some(address) = from_env(&env::Name::BaseUrl.of(name)) {
         Some(address)

@@ -115,13 +115,38 @@ fn sends_neither_a_line_break_nor_a_blank_around_a_variable() {
 
 #[test]
 fn refuses_a_control_character_within_a_variable_that_is_sent() {
-    for name in ["TOKMAN_SQUARE_REFRESH_TOKEN", "TOKMAN_SQUARE_CLIENT_ID", "TOKMAN_SQUARE_INSTANCE_ID"] {
+    for (provider, name) in [
+        ("square", "TOKMAN_SQUARE_REFRESH_TOKEN"),
+        ("square", "TOKMAN_SQUARE_CLIENT_ID"),
+        ("wix", "TOKMAN_WIX_INSTANCE_ID"),
+    ] {
         let server = Server::start(vec![]);
         let mut env = applications(&server.url());
         env.set("TOKMAN_SQUARE_REFRESH_TOKEN", canary("refresh"));
         env.set(name, "Caf\nCaf");
-        let run = env.tokman(&["token", "-p", "square"]);
+        let run = env.tokman(&["token", "-p", provider]);
         run.code(3).stderr_has(&format!("{name}: has a control character in it")).stderr_lacks("Caf");
         server.finish();
     }
+}
+
+#[test]
+fn refuses_what_only_another_kind_of_provider_has() {
+    let server = Server::start(vec![]);
+    let mut env = applications(&server.url());
+    env.set("TOKMAN_ACME_BASE_URL", server.url());
+    for (provider, option, variable) in [
+        ("wix", "--environment", "TOKMAN_WIX_ENVIRONMENT"),
+        ("acme", "--environment", "TOKMAN_ACME_ENVIRONMENT"),
+        ("square", "--instance-id", "TOKMAN_SQUARE_INSTANCE_ID"),
+        ("acme", "--instance-id", "TOKMAN_ACME_INSTANCE_ID"),
+    ] {
+        let has_none = format!("; {provider} has none");
+        let run = env.tokman(&["token", "-p", provider, option, "sandbox"]);
+        run.code(2).stderr_has(&format!("{option} is ")).stderr_has(&has_none);
+        env.set(variable, "sandbox");
+        env.tokman(&["token", "-p", provider]).code(3).stderr_has(&format!("{variable}: is ")).stderr_has(&has_none);
+        env.unset(variable);
+    }
+    server.finish();
 }
