@@ -27,6 +27,9 @@ const TICK: Duration = Duration::from_millis(100);
 /// Why a key is not begun that could be.
 const NO_TIME: &str = "not begun within --max-time";
 
+/// The same, where the store has been away for as long as a lease is waited for.
+const NO_STORE: &str = "the store could not be reached any more";
+
 /// What is to be done next.
 enum Next {
     /// Begin this key of this lane.
@@ -53,6 +56,8 @@ pub(super) struct Run<'a> {
     lanes: Vec<Lane>,
     /// Whether others are at the same keys: then a look without a lease is cheaper than a lease for nothing.
     shared: bool,
+    /// Since when the store has not been reached; absent while it is.
+    away: Option<Instant>,
     tally: Tally,
     watcher: &'a mut dyn Watcher,
     teller: Teller<'a>,
@@ -71,6 +76,7 @@ impl<'a> Run<'a> {
             slots: Arc::new(Semaphore::new(orders.jobs)),
             lanes: Vec::new(),
             shared: false,
+            away: None,
             tally: Tally::default(),
             watcher,
             teller: Teller::new(broker.hooks.clone(), broker.signals.as_ref()),
@@ -261,6 +267,8 @@ impl<'a> Run<'a> {
     fn over(&self, now: Instant) -> Option<&'static str> {
         if *self.ending.borrow() {
             Some("a signal came first")
+        } else if self.away.is_some_and(|since| now >= since + self.broker.lease_wait()) {
+            Some(NO_STORE)
         } else {
             self.end.filter(|end| now >= *end).map(|_| NO_TIME)
         }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::bulk::{Grants, NDJSON, know, many, single_use};
 use crate::support::light::{self, Ended};
-use crate::support::postgres::{Database, shared};
+use crate::support::postgres::{Database, own, shared};
 use crate::support::report::figure;
 use crate::support::{Server, Stored, TestEnv};
 
@@ -92,6 +92,53 @@ fn two_machines_share_the_work_and_refresh_no_key_twice() {
         "{KEYS} keys in PostgreSQL, two machines at once: {} and {} refreshed, none twice",
         each[0], each[1]
     ));
+}
+
+#[test]
+fn a_database_that_starts_anew_in_the_middle_of_a_run_costs_no_key() {
+    let Some(cluster) = own("a PostgreSQL that starts anew under a fleet") else { return };
+    let database = cluster.database();
+    let fleet = Fleet::new(KEYS);
+    let mut env = TestEnv::new();
+    Stored::expired(&fleet.server.url()).put(&mut env);
+    database.serve(&mut env);
+    fleet.bring_in(&env, &fleet.server.url());
+    let running = light::tokman(&env, &[&NDJSON[..], &["--rate", "60/s"]].concat()).spawn().expect("a program");
+    fleet.server.wait_for_requests(20);
+    cluster.stop();
+    cluster.run();
+    fleet.shared_by(vec![running], &database);
+}
+
+#[test]
+fn a_run_whose_database_stays_away_ends_and_asks_for_nothing_more() {
+    let Some(cluster) = own("a PostgreSQL that stays away from a fleet") else { return };
+    let database = cluster.database();
+    let fleet = Fleet::new(KEYS);
+    let mut env = TestEnv::new();
+    Stored::expired(&fleet.server.url()).put(&mut env);
+    database.serve(&mut env);
+    fleet.bring_in(&env, &fleet.server.url());
+    let words = [&NDJSON[..], &["--rate", "40/s", "--timeout", "1s"]].concat();
+    let running = light::tokman(&env, &words).spawn().expect("a program");
+    fleet.server.wait_for_requests(10);
+    cluster.stop();
+    let end = light::wait(running);
+    assert_eq!(end.code, Some(9), "{end:?}");
+    assert!(end.stdout.contains("the store could not be reached any more"), "{end:?}");
+    // The next run takes up the rest; what was answered while there was no store is in rescue files.
+    cluster.run();
+    let asked = fleet.server.requests().len();
+    assert!((10..KEYS).contains(&asked), "{asked}");
+    for line in end.stderr.lines().filter_map(|line| line.split_once("put it back: tokman ")) {
+        let words = line.1.replace('\'', "");
+        assert_eq!(light::run(light::tokman(&env, &words.split(' ').collect::<Vec<_>>())).code, Some(0), "{words}");
+    }
+    let running = light::tokman(&env, &[&NDJSON[..], &["--if-expires-within", "1h"]].concat());
+    let end = light::run(running);
+    assert_eq!(end.code, Some(0), "{end:?}");
+    assert_eq!(fleet.grants.lock().unwrap_or_else(PoisonError::into_inner).twice, 0);
+    fleet.server.finish();
 }
 
 #[test]

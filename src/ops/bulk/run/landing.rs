@@ -21,9 +21,19 @@ impl Run<'_> {
         if sent_nothing(&result) {
             issuer.pace().give_back();
         }
-        if matches!(result, Err(Error::Store(StoreError::Busy { .. }))) {
-            self.shared = true;
-            if lane.busy(turn, Instant::now()).is_ok() {
+        let now = Instant::now();
+        let is_busy = matches!(result, Err(Error::Store(StoreError::Busy { .. })));
+        let is_away = matches!(result, Err(Error::Store(StoreError::Unreachable { .. })));
+        self.shared |= is_busy;
+        self.away = match result {
+            _ if is_away => self.away.or(Some(now)),
+            Err(Error::NotSaved { .. }) => self.away,
+            _ => None,
+        };
+        // Nothing was sent: a database that is started anew is there again in a moment.
+        let is_awaited = is_away && self.away.is_some_and(|since| now < since + self.broker.lease_wait());
+        if is_busy || is_awaited {
+            if lane.busy(turn, now).is_ok() {
                 return;
             }
         } else if lane.landed(result.as_ref().err(), issuer.pace().is_losing())
