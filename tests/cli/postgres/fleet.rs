@@ -34,6 +34,15 @@ impl Fleet {
         Self { grants, server, stored }
     }
 
+    /// The same with its keys in a database, and a machine that has them there.
+    fn of_one_machine(database: &Database<'_>) -> (Self, TestEnv) {
+        let (fleet, mut env) = (Self::new(KEYS), TestEnv::new());
+        Stored::expired(&fleet.server.url()).put(&mut env);
+        database.serve(&mut env);
+        fleet.bring_in(&env, &fleet.server.url());
+        (fleet, env)
+    }
+
     /// Stores all keys through a machine whose store is the database, as records that `url` issued.
     #[track_caller]
     pub fn bring_in(&self, env: &TestEnv, url: &str) {
@@ -98,11 +107,7 @@ fn two_machines_share_the_work_and_refresh_no_key_twice() {
 fn a_database_that_starts_anew_in_the_middle_of_a_run_costs_no_key() {
     let Some(cluster) = own("a PostgreSQL that starts anew under a fleet") else { return };
     let database = cluster.database();
-    let fleet = Fleet::new(KEYS);
-    let mut env = TestEnv::new();
-    Stored::expired(&fleet.server.url()).put(&mut env);
-    database.serve(&mut env);
-    fleet.bring_in(&env, &fleet.server.url());
+    let (fleet, env) = Fleet::of_one_machine(&database);
     let running = light::tokman(&env, &[&NDJSON[..], &["--rate", "60/s"]].concat()).spawn().expect("a program");
     fleet.server.wait_for_requests(20);
     cluster.stop();
@@ -114,11 +119,7 @@ fn a_database_that_starts_anew_in_the_middle_of_a_run_costs_no_key() {
 fn a_run_whose_database_stays_away_ends_and_asks_for_nothing_more() {
     let Some(cluster) = own("a PostgreSQL that stays away from a fleet") else { return };
     let database = cluster.database();
-    let fleet = Fleet::new(KEYS);
-    let mut env = TestEnv::new();
-    Stored::expired(&fleet.server.url()).put(&mut env);
-    database.serve(&mut env);
-    fleet.bring_in(&env, &fleet.server.url());
+    let (fleet, env) = Fleet::of_one_machine(&database);
     let words = [&NDJSON[..], &["--rate", "40/s", "--timeout", "1s"]].concat();
     let running = light::tokman(&env, &words).spawn().expect("a program");
     fleet.server.wait_for_requests(10);
