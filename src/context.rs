@@ -95,14 +95,27 @@ impl Context {
     /// # Errors
     /// An unknown provider, a profile that only an answer names.
     pub fn selection(&self, settings: &Settings) -> anyhow::Result<Selection> {
+        let selection = self.any_selection(settings)?;
+        if let Some(provider) = &selection.provider {
+            // An unknown provider is an error, not an empty list.
+            settings.provider(provider)?;
+        }
+        Ok(selection)
+    }
+
+    /// The same, also of providers that nobody knows any more.
+    ///
+    /// # Errors
+    /// `@account` in place of a profile.
+    pub fn any_selection(&self, settings: &Settings) -> anyhow::Result<Selection> {
         let profile = (settings.profile.origin != Origin::Default).then(|| settings.profile.value.clone());
         let named = settings
             .provider
             .as_ref()
             .filter(|provider| profile.is_some() || matches!(provider.origin, Origin::Option(_) | Origin::Env(_)));
-        if named.is_some() || settings.by_account {
-            // An unknown provider is an error, not an empty list, and no stored key has a name that an answer gives.
-            settings.provider(&settings.key()?.provider)?;
+        if settings.by_account {
+            // No stored key has a name that an answer gives.
+            settings.key()?;
         }
         Ok(Selection { provider: named.map(|provider| provider.value.clone()), profile })
     }

@@ -15,7 +15,8 @@ use crate::output::{OutputError, Printer, terminal};
 use crate::provider::{ProviderError, Refusal};
 use crate::store::StoreError;
 use block::{block, line};
-use hints::{hint_of, hint_of_store, with_key, with_place};
+pub use hints::with_place;
+use hints::{hint_of, hint_of_store, with_key};
 
 /// A command that cannot be run as it was written.
 #[derive(Debug, Error)]

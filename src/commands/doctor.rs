@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use crate::context::Context;
+use crate::exit;
 use crate::model::{response, text};
 use crate::ops;
 use crate::ops::doctor::{self, Doctor, Finding, Verdict};
@@ -31,7 +32,11 @@ pub fn run(context: &Context, args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     let (settings, config_file) = doctor::load(&context.global.options(None), args.repair)?;
     let broker = context.broker(&settings)?;
     let doctor = Doctor { settings: &settings, broker: &broker, config_file, repair: args.repair };
-    let findings = ops::runtime()?.block_on(doctor.examine(!args.offline));
+    let mut findings = ops::runtime()?.block_on(doctor.examine(!args.offline));
+    let place = context.place();
+    for hint in findings.iter_mut().filter_map(|finding| finding.hint.as_mut()) {
+        *hint = exit::with_place(hint, &place);
+    }
     match format {
         Some(Format::Json) => context.printer.line(&response::pretty(&findings))?,
         Some(_) => {}

@@ -35,7 +35,8 @@ pub struct HistoryArgs {
 pub fn run(context: &Context, args: &HistoryArgs) -> anyhow::Result<ExitCode> {
     let format = context.format(&[Format::Json, Format::None])?;
     let settings = context.settings(None)?;
-    let selection = context.selection(&settings)?;
+    // It may be of a provider that is configured no more.
+    let selection = context.any_selection(&settings)?;
     let wanted = |event: &Event| {
         let Some((of_provider, of_profile)) = event.key.split_once('/') else {
             return false;
@@ -56,6 +57,10 @@ pub fn run(context: &Context, args: &HistoryArgs) -> anyhow::Result<ExitCode> {
         }
     });
     read.map_err(crate::store::StoreError::from)?;
+    if last.is_empty() {
+        // A name that was never one is an error, not an empty list.
+        context.selection(&settings)?;
+    }
     match format {
         Some(Format::Json) => context.printer.line(&response::pretty(&last))?,
         Some(_) => {}

@@ -23,6 +23,9 @@ pub(super) fn hint_of(error: &Error, key: Option<&Key>) -> Option<String> {
         }),
         Error::Provider(ProviderError::Unsupported { hint, .. }) => hint.clone(),
         Error::Provider(ProviderError::Missing { need: Need::RefreshToken, .. }) => key.map(obtain),
+        Error::Provider(ProviderError::Missing { need: Need::AccessToken, .. }) => {
+            key.map(|key| format!("tokman refresh {}", key.options()))
+        }
         Error::Store(error) => hint_of_store(error),
         // Nothing was sent, and nothing changes by waiting.
         Error::Net(NetError::Setup(_)) => None,
@@ -31,7 +34,7 @@ pub(super) fn hint_of(error: &Error, key: Option<&Key>) -> Option<String> {
         }
         Error::NotFound { key } | Error::NeedsLogin { key, .. } => Some(obtain(key)),
         Error::Bound { key, .. } => Some(format!(
-            "use another profile (-n NAME) for the other application, or forget this one: tokman remove {}",
+            "use another profile (-n NAME) for the other application, or log in with it in place of this one: tokman obtain {} --replace",
             key.options()
         )),
         Error::TooOld { key, .. } => Some(format!("tokman refresh {}", key.options())),
@@ -131,16 +134,21 @@ pub(super) fn with_key(hint: &str, key: Option<&Key>) -> String {
 }
 
 /// A hint whose commands are about the same directory and store as this one, which these options of its command line name.
-pub(super) fn with_place(hint: &str, place: &str) -> String {
-    const VERBS: [&str; 12] = [
-        "obtain", "refresh", "remove", "revoke", "import", "status", "doctor", "token", "export", "history", "key",
-        "config",
-    ];
+#[must_use]
+pub fn with_place(hint: &str, place: &str) -> String {
+    const VERBS: [&str; 10] =
+        ["obtain", "refresh", "remove", "revoke", "import", "status", "doctor", "token", "export", "history"];
     if place.is_empty() {
         return hint.to_owned();
     }
-    VERBS.iter().fold(hint.to_owned(), |hint, verb| {
-        let command = format!("tokman {verb}");
-        hint.replace(&command, &format!("{command}{place}"))
+    let mut parts = hint.split("tokman ");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |hint, part| {
+        let of_a_store =
+            |verb: &&&str| part.strip_prefix(**verb).is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphabetic()));
+        match VERBS.iter().find(of_a_store).filter(|verb| !part[verb.len()..].starts_with(" --help")) {
+            Some(verb) => format!("{hint}tokman {verb}{place}{}", &part[verb.len()..]),
+            None => format!("{hint}tokman {part}"),
+        }
     })
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use super::platform;
 use crate::model::text::shell_word;
 
 /// A file or directory that could not be used, always with its path.
@@ -67,10 +68,19 @@ impl FsError {
     #[must_use]
     pub fn remedy(&self) -> Option<String> {
         match self {
-            Self::Exposed { path, wanted, .. } => {
-                Some(format!("chmod {wanted:o} {}", shell_word(&path.display().to_string())))
+            Self::Exposed { path, wanted, .. } => Some(format!("chmod {wanted:o} {}", word(path))),
+            Self::Foreign { path, uid } if platform::is_root() => {
+                Some(format!("run it as that user: sudo -u '#{uid}' tokman …; or take it over: chown 0 {}", word(path)))
             }
+            Self::Foreign { path, .. } => Some(format!(
+                "run it as that user, or look through it and take it over: sudo chown \"$(id -u)\" {}",
+                word(path)
+            )),
             _ => None,
         }
     }
+}
+
+fn word(path: &Path) -> String {
+    shell_word(&path.display().to_string())
 }

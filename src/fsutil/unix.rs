@@ -84,17 +84,24 @@ pub fn check_access(path: &Path, meta: &Metadata, forbidden: u32, wanted: u32) -
     Ok(())
 }
 
-/// Checks that it is ours or root's, and that nobody else can write it; our own group can: it is most often of us alone.
+/// Checks that it is ours or root's, and that nobody else can write it; our own group can, and one that is named by the
+/// user's number: it is most often of us alone.
 pub fn check_writers(path: &Path, meta: &Metadata) -> Result<(), FsError> {
     let (uid, mode) = (meta.uid(), mode(meta));
     if uid != 0 && uid != rustix::process::geteuid().as_raw() {
         return Err(FsError::Foreign { path: path.to_owned(), uid });
     }
-    let of_others = if mode & 0o020 != 0 && meta.gid() != rustix::process::getegid().as_raw() { 0o022 } else { 0o002 };
+    let is_own = |gid: u32| gid == uid || gid == rustix::process::getegid().as_raw();
+    let of_others = if mode & 0o020 != 0 && !is_own(meta.gid()) { 0o022 } else { 0o002 };
     if mode & of_others != 0 {
         return Err(FsError::Exposed { path: path.to_owned(), mode, wanted: mode & 0o755 });
     }
     Ok(())
+}
+
+/// Whether we are root.
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
 }
 
 /// Whether it is root's, and we are somebody else: what root has is ours already when we are root.

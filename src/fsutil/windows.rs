@@ -83,6 +83,11 @@ pub fn check_writers(_path: &Path, _meta: &Metadata) -> Result<(), FsError> {
 }
 
 /// There is no root here.
+pub const fn is_root() -> bool {
+    false
+}
+
+/// There is no root here.
 pub fn is_of_root(_meta: &Metadata) -> bool {
     false
 }

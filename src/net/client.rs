@@ -153,11 +153,11 @@ impl Client {
             (true, false) => &self.loopback,
             (true, true) => &self.loopback_plain,
         };
+        if !is_loopback {
+            proxy::check(host).map_err(NetError::Setup)?;
+        }
         if let Some(client) = cell.get() {
             return Ok(client);
-        }
-        if !is_loopback {
-            proxy::check().map_err(NetError::Setup)?;
         }
         let config = if plain { tls::none() } else { tls::config() };
         let client = build(config.map_err(NetError::Setup)?, is_loopback)?;

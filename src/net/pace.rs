@@ -63,8 +63,8 @@ struct State {
     due: Option<Instant>,
     /// Until when the provider asked to be left alone.
     pause: Option<Instant>,
-    /// Whether the last answer that says so was lost.
-    is_losing: bool,
+    /// How many grants were called dead after an answer was lost, and were not asked about yet.
+    lost: usize,
 }
 
 impl Pace {
@@ -109,15 +109,18 @@ impl Pace {
         state.pause = state.pause.max(Some(until));
     }
 
-    /// Notes whether an answer was lost, or came and could be read.
-    pub fn note(&self, lost: bool) {
-        self.state().is_losing = lost;
+    /// Counts a grant that was called dead after an answer to its request was lost: most likely it was spent for that.
+    pub fn count_lost(&self) {
+        self.state().lost += 1;
     }
 
-    /// Whether answers were lost and none was read since: what is refused meanwhile may have been spent by that.
+    /// Whether there was such a grant since this was asked as often.
     #[must_use]
-    pub fn is_losing(&self) -> bool {
-        self.state().is_losing
+    pub fn take_lost(&self) -> bool {
+        let mut state = self.state();
+        let before = state.lost;
+        state.lost = before.saturating_sub(1);
+        before > 0
     }
 
     /// When the next request may be sent.

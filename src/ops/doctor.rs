@@ -121,10 +121,14 @@ impl Doctor<'_> {
         }
         findings.extend(self.rescued());
         for name in self.settings.known_providers() {
-            let Ok(provider) =
-                name.parse().map_err(|_| ()).and_then(|name| self.settings.provider(&name).map_err(|_| ()))
-            else {
-                continue;
+            let Ok(name) = name.parse() else { continue };
+            let provider = match self.settings.provider(&name) {
+                Ok(provider) => provider,
+                Err(error) => {
+                    let what = format!("the settings of {name}");
+                    findings.push(Finding::problem(what, error.to_string(), error.remedy(), Code::Config));
+                    continue;
+                }
             };
             if provider.client_id.is_some() {
                 findings.extend(self.secret(&provider));

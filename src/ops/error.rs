@@ -285,7 +285,9 @@ fn of_provider(error: &ProviderError) -> Code {
             RefusalClass::Passing => Code::TryAgain,
         },
         ProviderError::NoAnswer { .. } => Code::TryAgain,
-        ProviderError::Unusable { .. } | ProviderError::Unsupported { .. } => Code::Rejected,
+        ProviderError::Unusable { .. }
+        | ProviderError::Unsupported { .. }
+        | ProviderError::Missing { need: Need::AccessToken, .. } => Code::Rejected,
         ProviderError::Missing { need: Need::RefreshToken, .. } => Code::NeedsLogin,
         ProviderError::Missing { need: Need::ClientSecret | Need::InstanceId, .. }
         | ProviderError::Setting(_)

@@ -96,9 +96,6 @@ impl Broker {
             }
             let in_doubt = replay != Replay::Safe && is_in_doubt(&answer);
             let is_lost = in_doubt || answer.as_ref().is_ok_and(|answer| answer.replayed);
-            if is_lost {
-                issuer.pace().note(true);
-            }
             let answer = match answer {
                 Ok(answer) => answer,
                 Err(error) => {
@@ -110,16 +107,13 @@ impl Broker {
             let error = match reader.read(&answer.response, answer.sent_at) {
                 Ok(value) => {
                     providers.was_accepted();
-                    if !is_lost && !asked_again {
-                        issuer.pace().note(false);
-                    }
                     return Ok((value, held, answer.sent_at));
                 }
                 Err(error) => error,
             };
             let no_answer = matches!(error, ProviderError::NoAnswer { .. });
-            if no_answer {
-                issuer.pace().note(true);
+            if error.class() == Some(RefusalClass::GrantDead) && (is_lost || asked_again) {
+                issuer.pace().count_lost();
             }
             if no_answer && may_ask_again(&answer, replay) && !std::mem::replace(&mut asked_again, true) {
                 // A success that cannot be read is a lost answer. The mark stays until the next one takes its place.

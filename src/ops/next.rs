@@ -50,9 +50,15 @@ impl Broker {
                 let (stored, source) = self.store_or_rescue(key, lease, reservation, next, over).await?;
                 Ok(outcome(key, stored, source))
             }
-            Ok((Err((refresh, error)), held, sent_at)) => match record {
+            Ok((Err((kept, error)), held, sent_at)) => match record {
                 Some(record) if matches!(how, How::Refresh(_)) => {
-                    let token = Token { refresh: Some(refresh), ..record.token.clone() };
+                    let (kind, account) = (record.token.kind.clone(), record.token.account.clone());
+                    let token = Token {
+                        refresh: Some(kept.refresh),
+                        kind: kind.or(kept.kind),
+                        account: account.or(kept.account),
+                        ..record.token.clone()
+                    };
                     let next = next_record(Some(record), token, record.grant.clone(), issuer, sent_at);
                     let kept = Record { refreshed_at: record.refreshed_at, ..next };
                     self.store_or_rescue(key, lease, held, kept, Over::Spent(spent.as_ref())).await?;

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::model::{Freshness, Grant, Key, ProfileName};
+use crate::model::{Freshness, Grant, Key, ProfileName, Token};
 use crate::ops::demand::seeded;
 use crate::ops::exchange::{Held, Spent, next_record};
 use crate::ops::history::{Action, Event};
@@ -120,9 +120,10 @@ impl Broker {
         let grant = Some(grant.grant_type().to_string());
         let token = match token {
             Ok(token) => token,
-            Err((refresh, why)) => {
-                let token = seeded(issuer, refresh, sent_at).token;
-                let kept = Record { refreshed_at: None, ..next_record(old, token, grant, issuer, sent_at) };
+            Err((kept, why)) => {
+                let token = seeded(issuer, kept.refresh, sent_at).token;
+                let token = Token { kind: kept.kind, account: kept.account, ..token };
+                let kept = Record { refreshed_at: None, ..next_record(None, token, grant, issuer, sent_at) };
                 return Err(self.keep_refresh_token(key, lease, held, old, (kept, keep), why).await);
             }
         };
@@ -135,11 +136,12 @@ impl Broker {
         }
         next.generation = old.map_or(0, |old| old.generation) + 1;
         if let Some((stored, new)) = old.filter(|_| !keep.replace).and_then(|old| self.other_account(old, &next)) {
-            let rescue = rescue::save(key, &next, &self.sealer, self.clock.now())?;
+            let rescue = rescue::save(key, (&next, None), &self.sealer, self.clock.now())?;
             held.release(lease).await;
             return Err(Error::OtherAccount { key: key.clone(), stored, new, rescue });
         }
-        let (stored, _) = self.store_or_rescue(key, lease, held, next, Over::Anything).await?;
+        let over = Over::Anything(old.and_then(|old| old.token.refresh.as_ref()));
+        let (stored, _) = self.store_or_rescue(key, lease, held, next, over).await?;
         Ok(obtained(key, stored))
     }
 
@@ -155,7 +157,9 @@ impl Broker {
         why: ProviderError,
     ) -> Error {
         if (old.is_none() || keep.replace) && !keep.by_account {
-            return match self.store_or_rescue(key, lease, held, kept, Over::Anything).await {
+            let over = Over::Anything(old.and_then(|old| old.token.refresh.as_ref()));
+            let kept = Record { generation: old.map_or(0, |old| old.generation) + 1, ..kept };
+            return match self.store_or_rescue(key, lease, held, kept, over).await {
                 Ok(_) => {
                     log::warn!("{key}: the refresh token of the answer is stored");
                     why.into()
@@ -163,10 +167,12 @@ impl Broker {
                 Err(error) => error,
             };
         }
-        let rescue = rescue::save(key, &kept, &self.sealer, self.clock.now());
+        let profile = if keep.by_account { ProfileName::default() } else { key.profile.clone() };
+        let key = Key { provider: key.provider.clone(), profile };
+        let rescue = rescue::save(&key, (&kept, None), &self.sealer, self.clock.now());
         held.release(lease).await;
         match rescue {
-            Ok(rescue) => Error::RefreshTokenOnly { key: key.clone(), rescue, why },
+            Ok(rescue) => Error::RefreshTokenOnly { key, rescue, why },
             Err(error) => error,
         }
     }
@@ -182,7 +188,7 @@ impl Broker {
         let named = next.token.account.as_deref().and_then(|account| account.parse().ok());
         let Some(profile) = named else {
             let key = Key { provider: unnamed.provider.clone(), profile: ProfileName::default() };
-            let rescue = rescue::save(&key, &next, &self.sealer, self.clock.now())?;
+            let rescue = rescue::save(&key, (&next, None), &self.sealer, self.clock.now())?;
             return Err(Error::NoAccount { key, rescue });
         };
         let key = Key { provider: unnamed.provider.clone(), profile };
@@ -211,7 +217,7 @@ impl Broker {
             stored.map(|()| None)
         };
         let stored: Result<Option<Record>, StoreError> = stored.await;
-        let rescue = |next| rescue::save(&key, next, &self.sealer, self.clock.now());
+        let rescue = |next| rescue::save(&key, (next, None), &self.sealer, self.clock.now());
         match stored {
             Ok(None) => Ok(obtained(&key, next)),
             // The same account's token of another application, which is good.

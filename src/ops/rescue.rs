@@ -1,15 +1,17 @@
 //! The last resort: a record that the store would not take goes to a private file elsewhere, so that the grant in it
 //! is not lost.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use zeroize::Zeroizing;
 
 use crate::config::paths;
 use crate::fsutil::{self, FsError};
 use crate::model::text::shell_word;
-use crate::model::{Key, Response, Token};
+use crate::model::{Key, Response, Secret, Token};
 use crate::ops::history::{Action, Event};
 use crate::ops::{Broker, Error};
 use crate::store::{Lease, Record, Sealer, StoreError};
@@ -24,12 +26,18 @@ const PREFIX: &str = "rescue-";
 const TOKENS: [&str; 4] = ["access_token", "refresh_token", "accessToken", "refreshToken"];
 
 /// Writes a record to the first place that takes it and tells where: for good if one does, else at least until the next
-/// power cut.
+/// power cut. Where it was to take the place of another, that one's refresh token is named in it, not shown.
 ///
 /// # Errors
 /// [`Error::Lost`] where no place did.
-pub fn save(key: &Key, record: &Record, sealer: &Sealer, now: Timestamp) -> Result<PathBuf, Error> {
-    let text = record.to_json(key, sealer)?;
+pub fn save(
+    key: &Key,
+    (record, spent): (&Record, Option<&Secret>),
+    sealer: &Sealer,
+    now: Timestamp,
+) -> Result<PathBuf, Error> {
+    let spent = spent.filter(|spent| record.token.refresh.as_ref() != Some(spent));
+    let text = record.to_rescue(key, sealer, spent.map(|spent| spent.fingerprint(&key.to_string())))?;
     let name = format!("{PREFIX}{}-{}-{}.json", key.provider, key.profile, now.as_millisecond());
     let mut last = None;
     let places =
@@ -88,14 +96,8 @@ pub(super) fn names_token(bytes: &[u8]) -> bool {
 /// Where the record lies that came of this one and could not be stored in its place: the refresh token of this one was
 /// spent for it, and some providers end a grant whose spent token is presented again.
 pub(super) fn later(key: &Key, stored: &Record) -> Option<PathBuf> {
-    let came_of_it = |saved: &Response| {
-        let is = |name: &str, known: Option<&str>| !differ(text(saved, name).as_deref(), known);
-        let generation = saved.get("tokman").and_then(|meta| meta.get("generation")?.as_u64());
-        is("account", stored.token.account.as_deref())
-            && is("base_url", stored.base_url.as_deref())
-            && is("client_id", stored.client_id.as_deref())
-            && generation > Some(stored.generation)
-    };
+    let spent = stored.token.refresh.as_ref()?.fingerprint(&key.to_string());
+    let came_of_it = |saved: &Response| text(saved, "spent").as_ref() == Some(&spent);
     files(&format!("{}-{}-", key.provider, key.profile))
         .find(|path| opened(path).is_some_and(|(of, saved)| of == *key && came_of_it(&saved)))
 }
@@ -108,7 +110,8 @@ fn differ(one: Option<&str>, other: Option<&str>) -> bool {
 /// The files of rescued records: all, or those of the keys whose names begin so. What another user put there, where
 /// everybody may put something, is none of them.
 pub(super) fn files(with: &str) -> impl Iterator<Item = PathBuf> {
-    let ours = paths::places_of_rescue().into_iter().filter(|dir| fsutil::check_private_dir(dir).is_ok());
+    let is_ours = |dir: &PathBuf| matches!(fsutil::check_private_dir(dir), Ok(()) | Err(FsError::Exposed { .. }));
+    let ours = paths::places_of_rescue().into_iter().filter(is_ours);
     let all = ours.flat_map(|dir| std::fs::read_dir(dir).into_iter().flatten().flatten());
     let is = move |name: &str| name.strip_prefix(PREFIX).is_some_and(|key| key.starts_with(with));
     let named = all.filter(move |entry| entry.file_name().to_str().is_some_and(is)).map(|entry| entry.path());
@@ -117,13 +120,18 @@ pub(super) fn files(with: &str) -> impl Iterator<Item = PathBuf> {
 
 /// Whether it is a regular file of ours. One that others can read is so too: there is a grant in it.
 fn is_file_of_ours(path: &Path) -> bool {
-    let opened = fsutil::open_private(path, OpenOptions::new().read(true), 0o600);
-    !matches!(opened, Ok(None) | Err(FsError::NotAFile { .. } | FsError::Foreign { .. }))
+    !matches!(open(path), Ok(None) | Err(FsError::NotAFile { .. } | FsError::Foreign { .. }))
+}
+
+/// Opens a regular file of ours, whoever else can read it.
+fn open(path: &Path) -> Result<Option<File>, FsError> {
+    fsutil::open_private(path, OpenOptions::new().read(true), 0o677)
 }
 
 /// The key of a rescued record, and what can be read of it without opening its seal.
 pub(super) fn opened(path: &Path) -> Option<(Key, Response)> {
-    let bytes = fsutil::read_private(path, LIMIT).ok().flatten()?;
+    let mut bytes = Zeroizing::new(Vec::new());
+    open(path).ok().flatten()?.take(LIMIT).read_to_end(&mut bytes).ok()?;
     let saved = Response::parse(&bytes).ok()?;
     let key = format!("{}/{}", text(&saved, "provider")?, text(&saved, "profile")?).parse().ok()?;
     Some((key, saved))
@@ -158,7 +166,8 @@ impl Broker {
             Err(error) => return Err(Error::Rescue(error.to_string())),
         };
         let mut lease = self.store.lease(key, self.lease_wait()).await?;
-        let stored = self.put_back(key, lease.as_mut(), rescued, replace).await;
+        let spent = opened(path).and_then(|(_, saved)| text(&saved, "spent"));
+        let stored = self.put_back(key, lease.as_mut(), (rescued, spent), replace).await;
         lease.end().await;
         let (old, token) = stored?;
         let event = Event::new(key, Action::Import, (began, self.clock.now()));
@@ -175,7 +184,7 @@ impl Broker {
         &self,
         key: &Key,
         lease: &mut dyn Lease,
-        rescued: Record,
+        (rescued, spent): (Record, Option<String>),
         replace: bool,
     ) -> Result<(Option<Token>, Token), Error> {
         let stored = match lease.get().await {
@@ -183,26 +192,36 @@ impl Broker {
             Err(StoreError::Damaged { .. } | StoreError::SetAside { .. }) if replace => None,
             Err(error) => return Err(error.into()),
         };
-        if let Some(stored) = stored.as_ref().filter(|_| !replace) {
-            // The very same token may have reached its place although the system said that it had not.
-            let same = stored.token.access == rescued.token.access && stored.token.refresh == rescued.token.refresh;
-            let newer = stored.generation >= rescued.generation && !same;
-            let (theirs, ours) = (&stored.token.account, &rescued.token.account);
-            let other_account = differ(theirs.as_deref(), ours.as_deref());
-            let other_application = differ(stored.base_url.as_deref(), rescued.base_url.as_deref())
-                || differ(stored.client_id.as_deref(), rescued.client_id.as_deref());
-            let what = match (other_application, other_account) {
-                (true, _) => Some("a token of another application"),
-                (_, true) => Some("a token of another account"),
-                _ => newer.then_some("a newer token"),
-            };
-            if let Some(what) = what {
-                return Err(Error::Rescue(format!("{key} holds {what}; --replace overwrites it")));
-            }
+        let kept = stored.as_ref().filter(|_| !replace);
+        if let Some(what) = kept.and_then(|stored| in_the_way(key, stored, &rescued, spent.as_ref())) {
+            return Err(Error::Rescue(format!("{key} holds {what}; --replace overwrites it")));
         }
         let (old, token) = (stored.as_ref().map(|stored| stored.token.clone()), rescued.token.clone());
         let generation = stored.map_or(0, |stored| stored.generation).max(rescued.generation) + 1;
         self.put(key, lease, &Record { generation, ..rescued }).await?;
         Ok((old, token))
+    }
+}
+
+/// What is stored that a rescued record must not overwrite unasked; `None` where it is what that takes the place of.
+fn in_the_way(key: &Key, stored: &Record, rescued: &Record, spent: Option<&String>) -> Option<&'static str> {
+    let (theirs, ours) = (stored.token.account.as_deref(), rescued.token.account.as_deref());
+    let other_application = differ(stored.base_url.as_deref(), rescued.base_url.as_deref())
+        || differ(stored.client_id.as_deref(), rescued.client_id.as_deref());
+    let fingerprint = stored.token.refresh.as_ref().map(|refresh| refresh.fingerprint(&key.to_string()));
+    // The very same token may have reached its place although the system said that it had not.
+    if stored.token.access == rescued.token.access && stored.token.refresh == rescued.token.refresh {
+        None
+    } else if other_application {
+        Some("a token of another application")
+    } else if spent.is_some() && fingerprint.as_ref() == spent {
+        None
+    } else if differ(theirs, ours) {
+        Some("a token of another account")
+    } else if stored.generation >= rescued.generation {
+        Some("a newer token")
+    } else {
+        // Of the same account, it comes of an earlier state of this grant, or is a new one.
+        (spent.is_some() || theirs.is_none() || ours.is_none()).then_some("another token")
     }
 }

@@ -9,11 +9,21 @@ use crate::store::{Lease, Record, StoreError};
 /// What a record may take the place of, where another process stored one meanwhile.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Over<'a> {
-    /// Of any: a person handed in a new grant.
-    Anything,
+    /// Of any: a person handed in a new grant. The refresh token that it takes the place of is absent where there was
+    /// none.
+    Anything(Option<&'a Secret>),
     /// Of one that still has the refresh token that this exchange spent (absent where it spent none), or whose grant
     /// was called dead: the answer is what comes after both.
     Spent(Option<&'a Secret>),
+}
+
+impl Over<'_> {
+    /// The refresh token whose place the record takes.
+    const fn secret(&self) -> Option<&Secret> {
+        match self {
+            Self::Anything(secret) | Self::Spent(secret) => *secret,
+        }
+    }
 }
 
 impl Broker {
@@ -32,9 +42,10 @@ impl Broker {
             Ok(()) => Ok((record, Source::Provider)),
             Err(StoreError::Overtaken { .. }) => {
                 log::warn!("{key}: another process took over while this one waited for its answer");
-                self.settle(key, &record, over).await.map_err(|why| self.rescue(key, &record, why))
+                let settled = self.settle(key, &record, over).await;
+                settled.map_err(|why| self.rescue(key, &record, over.secret(), why))
             }
-            Err(why) => Err(self.rescue(key, &record, why)),
+            Err(why) => Err(self.rescue(key, &record, over.secret(), why)),
         };
         drop(signals);
         result
@@ -48,14 +59,14 @@ impl Broker {
             Ok(()) => Ok(()),
             // Whoever took over stored something later; what is here is somewhere else too.
             Err(why @ StoreError::Overtaken { .. }) => Err(why.into()),
-            Err(why) => Err(self.rescue(key, record, why)),
+            Err(why) => Err(self.rescue(key, record, None, why)),
         };
         drop(signals);
         result
     }
 
-    fn rescue(&self, key: &Key, record: &Record, why: StoreError) -> Error {
-        match rescue::save(key, record, &self.sealer, self.clock.now()) {
+    fn rescue(&self, key: &Key, record: &Record, spent: Option<&Secret>, why: StoreError) -> Error {
+        match rescue::save(key, (record, spent), &self.sealer, self.clock.now()) {
             Ok(rescue) => Error::NotSaved { key: key.clone(), rescue, why },
             Err(lost) => lost,
         }

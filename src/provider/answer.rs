@@ -140,6 +140,11 @@ impl Before {
         Self { refresh: Some(refresh_token.clone()), ..Self::nothing(kind, scopes) }
     }
 
+    /// What the token will be, and whose.
+    pub(super) fn is_of(&self) -> (Kind, Option<String>) {
+        (self.kind.clone(), self.account.clone())
+    }
+
     /// The token that is refreshed.
     pub(super) fn token(kind: Kind, token: &Token, wanted: &Wanted) -> Self {
         let scopes = if wanted.scopes.is_empty() { &token.scopes } else { &wanted.scopes };

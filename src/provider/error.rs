@@ -67,6 +67,8 @@ pub enum Need {
     InstanceId,
     /// A refresh token in the record.
     RefreshToken,
+    /// An access token in the record: it may have a refresh token only.
+    AccessToken,
 }
 
 /// Why there is no request, or no use in its answer.

@@ -16,6 +16,8 @@ use std::fmt::{self, Debug};
 
 use bytes::Bytes;
 use http::Request;
+
+use crate::model::Kind;
 use jiff::Timestamp;
 use url::Url;
 
@@ -56,6 +58,19 @@ pub struct Exchange<T> {
     pub replay: Replay,
     secrets: Vec<Secret>,
     read: Box<ReadAnswer<T>>,
+    /// What a token of it is, where one comes.
+    is_of: (Option<Kind>, Option<String>),
+}
+
+/// What is kept of an answer without an access token of use.
+#[derive(Debug)]
+pub struct Kept {
+    /// The refresh token.
+    pub refresh: Secret,
+    /// The sort of credential that was asked for; absent where nobody says.
+    pub kind: Option<Kind>,
+    /// The account that it was asked for; absent where nobody says.
+    pub account: Option<String>,
 }
 
 /// Reads an answer that came at the given instant.
@@ -70,20 +85,26 @@ impl<T> Exchange<T> {
         secrets: Vec<Secret>,
         read: impl FnOnce(&HttpResponse, Timestamp) -> Result<T, ProviderError> + Send + 'static,
     ) -> Self {
-        Self { request, replay, secrets, read: Box::new(read) }
+        Self { request, replay, secrets, read: Box::new(read), is_of: (None, None) }
+    }
+
+    /// The same exchange, for a token of this sort and account.
+    fn of(self, before: (Kind, Option<String>)) -> Self {
+        Self { is_of: (Some(before.0), before.1), ..self }
     }
 
     /// The same exchange, but an answer that is no use except for the refresh token in it is read: there is a grant in
     /// it to keep.
-    pub fn or_refresh_token(self) -> Exchange<Result<T, (Secret, ProviderError)>>
+    pub fn or_refresh_token(self) -> Exchange<Result<T, (Kept, ProviderError)>>
     where
         T: 'static,
     {
-        let Self { request, replay, secrets, read } = self;
+        let Self { request, replay, secrets, read, is_of: (kind, account) } = self;
         Exchange::new(request, replay, secrets, move |answer, sent| match read(answer, sent) {
             Ok(value) => Ok(Ok(value)),
             Err(ProviderError::Unusable { status, why, refresh: Some(refresh) }) => {
-                Ok(Err((refresh, ProviderError::Unusable { status, why, refresh: None })))
+                let kept = Kept { refresh, kind, account };
+                Ok(Err((kept, ProviderError::Unusable { status, why, refresh: None })))
             }
             Err(error) => Err(error),
         })
@@ -95,8 +116,8 @@ impl<T> Exchange<T> {
     where
         T: 'static,
     {
-        let Self { request, replay, secrets, read } = self;
-        Self::new(request, replay, secrets, move |answer, sent| read(answer, sent).map_err(see))
+        let Self { request, replay, secrets, read, is_of } = self;
+        Self { is_of, ..Self::new(request, replay, secrets, move |answer, sent| read(answer, sent).map_err(see)) }
     }
 
     /// Takes the exchange apart: the request to send, and what reads the answer to it.
@@ -310,6 +331,19 @@ pub trait Provider: Send + Sync + Debug {
             hint: Some("log in with a browser: `tokman obtain`".to_owned()),
         })
     }
+}
+
+/// The access token of a token that may have a refresh token only.
+///
+/// # Errors
+/// [`ProviderError::Missing`] where it has none.
+fn access_of(token: &Token) -> Result<&Secret, ProviderError> {
+    let missing = || ProviderError::Missing {
+        need: Need::AccessToken,
+        why: "there is no access token in the record: the answer that brought the refresh token had none of use"
+            .to_owned(),
+    };
+    Some(&token.access).filter(|access| !access.is_empty()).ok_or_else(missing)
 }
 
 /// Makes the provider that speaks the given protocol for an application.

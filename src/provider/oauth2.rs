@@ -101,7 +101,8 @@ impl OAuth2 {
                 self.name()
             ))
         })?;
-        self.post(endpoint, form, replay, move |answer, sent| read_token(answer, sent, before, scopes))
+        let is_of = before.is_of();
+        Ok(self.post(endpoint, form, replay, move |answer, sent| read_token(answer, sent, before, scopes))?.of(is_of))
     }
 
     /// The refresh (RFC 6749 §6). Whether the provider rotates is not known before it does: sent again once, at once.
@@ -250,7 +251,7 @@ impl Provider for OAuth2 {
             .ok_or_else(|| unsupported(format!("{} has no revocation endpoint: {}", self.name(), what_stays(token))))?;
         let mut form = Form::default();
         let refresh = token.refresh.as_ref().filter(|_| *what == Revocation::Authorization);
-        form.secret("token", refresh.unwrap_or(&token.access));
+        form.secret("token", refresh.map_or_else(|| super::access_of(token), Ok)?);
         form.set("token_type_hint", if refresh.is_some() { "refresh_token" } else { "access_token" });
         self.post(endpoint, form, Replay::Safe, |answer, _| read_revocation(answer))
     }
@@ -260,7 +261,7 @@ impl Provider for OAuth2 {
             self.without(Endpoint::Introspection, "what is stored, `tokman status` tells without --remote")
         })?;
         let mut form = Form::default();
-        form.secret("token", &token.access);
+        form.secret("token", super::access_of(token)?);
         form.set("token_type_hint", "access_token");
         let client_id = self.application.client_id.clone();
         self.post(endpoint, form, Replay::Safe, move |answer, _| read_introspection(answer, &client_id))

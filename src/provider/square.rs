@@ -81,7 +81,8 @@ impl Square {
     fn ask_token(&self, body: Body, replay: Replay, before: Before) -> Exchange<Token> {
         let (mut request, secrets) = super::post_json(&self.application, "/oauth2/token", body);
         name_version(&mut request);
-        Exchange::new(request, replay, secrets, move |answer, sent| read_token(answer, sent, before))
+        let is_of = before.is_of();
+        Exchange::new(request, replay, secrets, move |answer, sent| read_token(answer, sent, before)).of(is_of)
     }
 
     fn ask_refresh(
@@ -236,7 +237,7 @@ impl Provider for Square {
         let id: String = byte_serialize(self.application.client_id.as_bytes()).collect();
         let path = format!("/oauth2/clients/{}/access-token/renew", id.replace('+', "%20"));
         let mut body = Body::default();
-        body.secret("access_token", &token.access);
+        body.secret("access_token", super::access_of(token)?);
         let (request, secrets) = self.with_secret(secret, &path, body)?;
         let kind = if self.is_pkce(token) { PKCE } else { CODE_FLOW };
         let before = Before::token(kind, token, &Wanted::default());
@@ -260,9 +261,9 @@ impl Provider for Square {
         body.set("client_id", self.application.client_id.as_str());
         match (what, token) {
             (Revocation::Merchant(merchant_id), _) => body.set("merchant_id", merchant_id.as_str()),
-            (Revocation::Authorization, Some(token)) => body.secret("access_token", &token.access),
+            (Revocation::Authorization, Some(token)) => body.secret("access_token", super::access_of(token)?),
             (Revocation::OnlyAccessToken, Some(token)) => {
-                body.secret("access_token", &token.access);
+                body.secret("access_token", super::access_of(token)?);
                 body.set("revoke_only_access_token", true);
             }
             (Revocation::Authorization | Revocation::OnlyAccessToken, None) => {
@@ -279,7 +280,7 @@ impl Provider for Square {
     fn inspect(&self, token: &Token) -> Result<Exchange<Inspection>, ProviderError> {
         let mut request = super::post(&self.application, "/oauth2/token/status", Bytes::new());
         name_version(&mut request);
-        let value = super::secret_header("access token", &format!("Bearer {}", token.access.expose()))?;
+        let value = super::secret_header("access token", &format!("Bearer {}", super::access_of(token)?.expose()))?;
         request.headers_mut().insert(header::AUTHORIZATION, value);
         let client_id = self.application.client_id.clone();
         Ok(Exchange::new(request, Replay::Safe, vec![token.access.clone()], move |answer, _| {

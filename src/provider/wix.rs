@@ -108,7 +108,8 @@ impl Wix {
 
     fn ask(&self, path: &str, body: Body, replay: Replay, before: Before) -> Exchange<Token> {
         let (request, secrets) = super::post_json(&self.application, path, body);
-        Exchange::new(request, replay, secrets, move |answer, sent| read_token(answer, sent, before))
+        let is_of = before.is_of();
+        Exchange::new(request, replay, secrets, move |answer, sent| read_token(answer, sent, before)).of(is_of)
     }
 
     /// An access token for one instance of the app.
@@ -316,7 +317,7 @@ impl Provider for Wix {
 
     fn inspect(&self, token: &Token) -> Result<Exchange<Inspection>, ProviderError> {
         let mut body = Body::default();
-        body.secret("token", &token.access);
+        body.secret("token", super::access_of(token)?);
         let (request, secrets) = super::post_json(&self.application, "/oauth2/token-info", body);
         let client_id = self.application.client_id.clone();
         Ok(Exchange::new(request, Replay::Safe, secrets, move |answer, _| read_info(answer, &client_id)))

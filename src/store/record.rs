@@ -79,7 +79,21 @@ impl Record {
     /// # Errors
     /// [`StoreError::Sealed`] where the sealing key cannot be had.
     pub fn to_json(&self, key: &Key, sealer: &Sealer) -> Result<Zeroizing<String>, StoreError> {
-        let mut text = self.to_response(key, sealer)?.to_pretty();
+        self.to_rescue(key, sealer, None)
+    }
+
+    /// Writes the record as it is stored, and the fingerprint of the refresh token whose place it is to take, where it
+    /// could not take it.
+    ///
+    /// # Errors
+    /// As for [`Record::to_json`].
+    pub fn to_rescue(
+        &self,
+        key: &Key,
+        sealer: &Sealer,
+        spent: Option<String>,
+    ) -> Result<Zeroizing<String>, StoreError> {
+        let mut text = self.to_response(key, sealer, spent)?.to_pretty();
         text.push('\n');
         Ok(Zeroizing::new(text))
     }
@@ -89,10 +103,10 @@ impl Record {
     /// # Errors
     /// None but those of [`Record::to_json`], which needs no sealing key here.
     pub fn to_line(&self, key: &Key) -> Result<Zeroizing<String>, StoreError> {
-        Ok(Zeroizing::new(self.to_response(key, &Sealer::default())?.to_line()))
+        Ok(Zeroizing::new(self.to_response(key, &Sealer::default(), None)?.to_line()))
     }
 
-    fn to_response(&self, key: &Key, sealer: &Sealer) -> Result<Response, StoreError> {
+    fn to_response(&self, key: &Key, sealer: &Sealer, spent: Option<String>) -> Result<Response, StoreError> {
         let token = &self.token;
         let mut flat = token.response.clone();
         if !token.access.is_empty() {
@@ -107,6 +121,7 @@ impl Record {
             .seal(key, self.generation, whole.as_bytes())
             .map_err(|why| StoreError::Sealed { key: key.clone(), why })?;
         let mut meta = self.meta(key);
+        meta.spent = spent;
         if let Some(Sealed { id, text }) = secrets {
             flat.keep(|name, value| READABLE.contains(&name) && !value.is_object() && !value.is_array());
             flat.set(SEALED, Value::from(text));
@@ -136,6 +151,7 @@ impl Record {
             generation: self.generation,
             needs_login: self.needs_login,
             sealed_with: None,
+            spent: None,
             has_refresh_token: false,
         }
     }
@@ -215,7 +231,7 @@ impl Record {
         let is_sealed = meta.sealed_with.is_some();
         let missing = match is_sealed {
             true if !seen.has_sealed => Some(format!("it has no member '{SEALED}'")),
-            false if !(seen.has_access || seen.has_refresh) => Some("it has no access_token".to_owned()),
+            false if !seen.access.unwrap_or(seen.has_refresh) => Some("it has no access_token".to_owned()),
             _ => None,
         };
         if let Some(why) = missing {

@@ -381,6 +381,20 @@ fn what_loses_every_answer_does_not_cost_every_grant() {
 }
 
 #[test]
+fn one_answer_that_was_lost_and_came_again_says_nothing_of_other_grants() {
+    let server = Server::with(|_, nth| match nth {
+        0 => Answer::close(),
+        2..8 => dead(),
+        _ => token(),
+    });
+    let (env, _) = many(&server.url(), 12);
+    let run = env.tokman(&[&NDJSON[..], &["--jobs", "1"]].concat());
+    run.code(9).stderr_lacks("seems to be down");
+    assert_eq!((count(&run, "needs_login"), count(&run, "refreshed")), (6, 6), "{run}");
+    server.finish();
+}
+
+#[test]
 fn a_provider_that_is_down_is_left_alone_and_nothing_is_marked() {
     let server = Server::with(|_, _| unavailable());
     let (env, stored) = many(&server.url(), 60);

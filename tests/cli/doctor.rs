@@ -428,7 +428,7 @@ fn finds_a_config_file_of_another_user() {
     let (env, _) = world("http://127.0.0.1:1");
     env.write_config("");
     chown(env.config_dir().join("config.toml"), Some(65_534), None).expect("another owner");
-    finds(&env, 3, "problem", "sudo chown \\\"$(id -u)\\\" '");
+    finds(&env, 3, "problem", "run it as that user: sudo -u '#65534' tokman");
     env.tokman(&["doctor", "--offline", "--repair"]).code(3).stdout_has("stored tokens: 1 readable");
 }
 

@@ -196,6 +196,26 @@ fn a_live_token_of_another_account_is_not_overwritten_and_the_new_one_not_lost()
 }
 
 #[test]
+fn a_refresh_token_that_is_kept_alone_is_of_the_sort_that_was_asked_for() {
+    let mut shop = Shop::new(Sort::SquarePkce);
+    let refresh = shop.new_refresh.clone();
+    let server = Server::with(move |_, _| Answer::json(200, json!({"refresh_token": refresh}))).exactly(1);
+    shop.at(&server);
+    shop.env.write("home/verifier", "v".repeat(43));
+    let verifier = shop.env.home().join("verifier");
+    let verifier = verifier.to_str().expect("text");
+    shop.command(&["obtain", "--code", "c", "--code-verifier-file", verifier]).run().code(6);
+    assert_eq!(shop.stored()["refresh_token"], shop.new_refresh);
+    assert_eq!(shop.stored()["tokman"]["kind"], "square-pkce");
+    // What needs an access token is not asked for with an empty one.
+    shop.run(&["status", "--remote"]).stderr_lacks("panicked");
+    shop.env.set("TOKMAN_SQUARE_CLIENT_SECRET", canary("secret"));
+    let run = shop.run(&["revoke", "--yes"]);
+    run.code(6).stderr_has("there is no access token in the record").stderr_has("hint: tokman refresh");
+    server.finish();
+}
+
+#[test]
 fn a_live_token_of_another_application_is_not_overwritten_unasked() {
     let mut shop = Shop::square();
     let answer = shop.answer();

@@ -173,6 +173,8 @@ fn is_put_back_into_the_store_that_it_is_of_by_the_very_hint() {
     let run = env.command(&[&REFRESH[..], &["--config-dir", other]].concat()).after(&words).run();
     let hint = run.code(10).stderr.split("put it back: ").nth(1).and_then(|rest| rest.lines().next()).expect("a hint");
     fs::remove_file(format!("{other}/tokens/square/.default.inflight")).expect("what lies beside it");
+    let doctor = env.tokman(&["doctor", "--offline", "--config-dir", other]);
+    doctor.stdout_has("hint: tokman import --config-dir '");
     let pasted = hint.replacen("tokman", env!("CARGO_BIN_EXE_tokman"), 1);
     env.program("sh", &["-c", &pasted]).run().code(0);
     let record = fs::read_to_string(format!("{other}/tokens/square/default.json")).expect("a record");
@@ -204,42 +206,26 @@ fn what_is_stored_is_no_rescue_file() {
 }
 
 #[test]
-fn a_rescued_token_of_an_account_that_was_not_known_before_is_the_later_one() {
-    let mut env = world();
-    let mut record = Stored::expired("https://connect.squareup.com").single_use();
-    record.put(&mut env);
-    record.refresh = canary("next");
-    let mut later = record.record();
-    later["tokman"]["generation"] = json!(8);
-    let mut bare = record.record();
-    bare["tokman"]["account"] = json!(null);
-    env.write_token("square/default", &bare);
-    env.write(env.home().join(".local/state/tokman/rescue-square-default-1.json"), later.to_string());
-    env.tokman(&REFRESH).code(10).stderr_has("could not be stored in an earlier run");
-}
-
-#[test]
-fn a_rescued_token_of_another_account_or_an_earlier_one_holds_nothing_up() {
-    let (server, stored) = answers_once(|url| Stored::expired(url).single_use());
-    let mut env = world();
-    stored.put(&mut env);
-    let dir = env.home().join(".local/state/tokman");
-    for (name, change) in [
-        ("1", ("account", json!("another"))),
-        ("2", ("generation", json!(0))),
-        ("3", ("profile", json!("x"))),
-        ("4", ("base_url", json!("https://staging.example"))),
-        ("5", ("client_id", json!("of-staging"))),
-    ] {
-        let mut other = stored.record();
-        other["tokman"]["generation"] = json!(8);
-        other["tokman"][change.0] = change.1;
-        env.write(dir.join(format!("rescue-square-default-{name}.json")), other.to_string());
-    }
-    env.tokman(&REFRESH).code(0).stderr_is("");
-    server.finish();
-    let staging = dir.join("rescue-square-default-4.json");
-    let import = ["import", "-p", "square", "--rescue", staging.to_str().expect("a path in UTF-8")];
+fn a_rescued_token_is_the_later_one_of_the_very_token_that_was_spent_for_it() {
+    let Some((env, _, rescue)) = on_no_disk() else { return };
+    let mut record = env.read_token("square/default");
+    let import = ["import", "-p", "square", "--rescue", rescue.to_str().expect("a path in UTF-8")];
+    // Whatever else is known of that by now, and whoever else can read it.
+    record["tokman"]["account"] = json!(null);
+    env.write_token("square/default", &record);
+    env.tokman(&REFRESH).code(10);
+    env.set_mode(&rescue, 0o644);
+    env.tokman(&REFRESH).code(10);
+    env.set_mode(rescue.parent().expect("a directory"), 0o777);
+    env.tokman(&REFRESH).code(10);
+    env.set_mode(&rescue, 0o600);
+    // Another grant of the same key is asked for as ever, where nobody listens any more, and is not overwritten.
+    record["refresh_token"] = canary("another-grant").into();
+    env.write_token("square/default", &record);
+    env.tokman(&REFRESH).code(7);
+    env.tokman(&import).code(2).stderr_has("holds another token");
+    record["tokman"]["base_url"] = "https://staging.example".into();
+    env.write_token("square/default", &record);
     env.tokman(&import).code(2).stderr_has("holds a token of another application");
 }
 

@@ -72,8 +72,10 @@ mod tests {
         assert_eq!(table["provider"]["square"]["client_id"].as_str(), Some(id));
         assert_eq!(table["provider"]["square"]["client_secret"]["env"].as_str(), Some("S"));
         assert!(table["provider"]["wix"].as_table().unwrap().is_empty());
-        let table = filled("wix", &[("client_id", quoted("w"))]);
+        let answers = [("client_id", quoted("w")), ("redirect_uri", quoted("http://localhost:1/"))];
+        let table = filled("wix", &answers);
         assert_eq!(table["provider"]["wix"]["client_id"].as_str(), Some("w"));
+        assert_eq!(table["provider"]["wix"]["redirect_uri"].as_str(), Some("http://localhost:1/"));
         assert!(table["provider"]["square"].as_table().unwrap().is_empty());
     }
 

@@ -1,7 +1,6 @@
 //! `tokman refresh --all`, and what `--dry-run` says: a line a key, progress, and a summary.
 
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use super::RefreshArgs;
 use super::lines::Lines;
@@ -31,7 +30,7 @@ pub(super) fn run(context: &Context, args: &RefreshArgs) -> anyhow::Result<ExitC
         return Err(Usage::new(what).into());
     }
     let broker = context.broker(&settings)?;
-    let mut lines = Lines::new(context.printer, format, Arc::clone(&context.clock));
+    let mut lines = Lines::new(context, format);
     let open = |name: &_| Ok(Issuer::new(settings.provider(name)?).asking_for(&orders.wanted.scopes));
     let ended = ops::runtime()?.block_on(async {
         if let Some(longest) = args.splay.filter(|_| !args.dry_run) {

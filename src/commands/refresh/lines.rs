@@ -5,6 +5,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::context::Context;
+use crate::exit::with_place;
 use crate::model::{Clock, duration, text};
 use crate::ops::bulk::Watcher;
 use crate::ops::bulk::tally::{Fate, KeyReport, Tally};
@@ -27,6 +29,8 @@ pub(super) struct Lines {
     printer: Printer,
     format: Option<Format>,
     clock: Arc<dyn Clock>,
+    /// The options that a command needs to be about the same store.
+    place: String,
     progress: Progress,
     /// Stdout took nothing more. The keys are refreshed all the same.
     failed: Option<OutputError>,
@@ -34,8 +38,9 @@ pub(super) struct Lines {
 
 impl Lines {
     /// Lines in this form.
-    pub(super) fn new(printer: Printer, format: Option<Format>, clock: Arc<dyn Clock>) -> Self {
-        Self { printer, format, clock, progress: Progress::new(printer), failed: None }
+    pub(super) fn new(context: &Context, format: Option<Format>) -> Self {
+        let (printer, clock, place) = (context.printer, Arc::clone(&context.clock), context.place());
+        Self { printer, format, clock, place, progress: Progress::new(printer), failed: None }
     }
 
     /// Shows no more progress; the error, where stdout did not take every line.
@@ -46,6 +51,8 @@ impl Lines {
 
 impl Watcher for Lines {
     fn key(&mut self, report: &KeyReport) {
+        let error = report.error.as_deref().map(|error| with_place(error, &self.place));
+        let report = &KeyReport { error, ..report.clone() };
         // Whoever reads no list reads what needs somebody.
         let is_listed = !self.printer.is_quiet() && matches!(self.format, Some(Format::Json) | None);
         let said = report.error.as_deref().unwrap_or_default();

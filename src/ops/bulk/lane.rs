@@ -123,12 +123,12 @@ impl Lane {
         Ok(())
     }
 
-    /// A key that was under way has ended; learns from how, and whether answers get lost: then a grant that is called
-    /// dead was most likely spent for one. Whether that is the end for the others too.
-    pub(super) fn landed(&mut self, error: Option<&Error>, is_losing: bool) -> bool {
+    /// A key that was under way has ended; learns from how, and whether its grant was called dead for an answer that was
+    /// lost. Whether that is the end for the others too.
+    pub(super) fn landed(&mut self, error: Option<&Error>, is_lost: bool) -> bool {
         self.flying -= 1;
         match error.map_or(Says::Up, says) {
-            Says::Up if is_losing && error.is_some_and(|error| error.code() == Code::NeedsLogin) => self.failures += 1,
+            Says::Up if is_lost => self.failures += 1,
             Says::Nothing => return false,
             Says::Up => (self.proven, self.failures) = (true, 0),
             Says::Down => self.failures += 1,

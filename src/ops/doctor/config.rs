@@ -2,12 +2,8 @@
 
 use crate::config::{ConfigError, Options, Settings, config_file, paths};
 use crate::fsutil::{self, FsError};
-use crate::model::text::shell_word;
 use crate::ops::Code;
 use crate::ops::doctor::{Finding, Verdict};
-
-/// The permission bits with which others can change a file.
-const WRITABLE: u32 = 0o022;
 
 /// Loads the settings, and tells how it is with the config file. One that is open to others is closed if asked to. Where
 /// it cannot be obeyed the settings are those without it; so also where others could change it until now: nobody has
@@ -36,23 +32,18 @@ pub fn load(options: &Options, repair: bool) -> Result<(Settings, Finding), Conf
                 let found = format!("{}; closed", mended.join("; "));
                 return Ok((settings, Finding { verdict: Verdict::Mended, ..Finding::ok(what, found) }));
             }
-            Err(ConfigError::Fs(error)) => error,
+            Err(error @ ConfigError::Fs(_)) => error,
             Err(error) => return Err(error),
         };
-        if let (true, FsError::Exposed { path, mode, wanted }) = (repair && mended.len() < 2, &error)
+        if let (true, ConfigError::Fs(FsError::Exposed { path, mode, wanted })) = (repair && mended.len() < 2, &error)
             && fsutil::set_mode(path, *wanted).is_ok()
         {
-            was_writable |= mode & WRITABLE != 0;
+            // What is closed to readers only may be one's own group's to write.
+            was_writable |= mode & 0o002 != 0 || (mode & 0o020 != 0 && *wanted != 0o600);
             mended.push(error.to_string());
             continue;
         }
-        let hint = match &error {
-            FsError::Foreign { path, .. } => Some(format!(
-                "look through it, then: sudo chown \"$(id -u)\" {}",
-                shell_word(&path.display().to_string())
-            )),
-            error => error.remedy(),
-        };
+        let hint = error.remedy();
         let found = format!("{error}; the rest was looked at without it");
         let finding = Finding::problem(what, found, hint, Code::Config);
         return Ok((Settings::load_without_file(options.clone())?, finding));

@@ -82,13 +82,8 @@ impl FileLease {
     /// gets its name. Whether there was one.
     fn finish(&mut self, stored: Option<&Record>) -> Result<bool, StoreError> {
         let Some(bytes) = self.left()? else { return Ok(false) };
-        let answer = match Record::parse(&bytes, &self.key, &self.pending, None, &self.store.sealer) {
-            Ok(answer) => answer,
-            Err(error @ StoreError::Sealed { .. }) => return Err(error),
-            Err(_) => return Ok(false),
-        };
-        if answer.generation <= stored.map_or(0, |stored| stored.generation) {
-            return Ok(false);
+        if !self.is_later(&bytes, stored)? {
+            return self.finish_beside(stored);
         }
         log::warn!("{}: storing an answer that an earlier process had no time to store", self.key);
         let bytes = Zeroizing::new(bytes);
@@ -97,6 +92,28 @@ impl FileLease {
         fsutil::publish(&self.pending, &self.store.path(&self.key))?;
         self.is_clear = true;
         Ok(true)
+    }
+
+    /// The same for an answer that was written into a file of its own, which its place was not given to any more.
+    fn finish_beside(&self, stored: Option<&Record>) -> Result<bool, StoreError> {
+        let beside = self.store.rewritten(&self.key);
+        let Some(bytes) = fsutil::read_private(&beside, NOTE_LIMIT)? else { return Ok(false) };
+        if !self.is_later(&bytes, stored)? {
+            return Ok(false);
+        }
+        log::warn!("{}: storing an answer that an earlier process had no time to store", self.key);
+        fsutil::publish(&beside, &self.store.path(&self.key))?;
+        fsutil::remove(&self.pending, true)?;
+        Ok(true)
+    }
+
+    /// Whether this is a whole record, and a later one than what is stored.
+    fn is_later(&self, bytes: &[u8], stored: Option<&Record>) -> Result<bool, StoreError> {
+        match Record::parse(bytes, &self.key, &self.pending, None, &self.store.sealer) {
+            Ok(answer) => Ok(answer.generation > stored.map_or(0, |stored| stored.generation)),
+            Err(error @ StoreError::Sealed { .. }) => Err(error),
+            Err(_) => Ok(false),
+        }
     }
 
     /// Whether the names in the directory are on the disk now.

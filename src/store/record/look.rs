@@ -11,8 +11,8 @@ const NUMBER: &str = "$serde_json::private::Number";
 /// What was seen of a record.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
-    /// Whether it has an access token.
-    pub has_access: bool,
+    /// Whether its access token is one; absent where it has no member for it.
+    pub access: Option<bool>,
     /// Whether it has a refresh token.
     pub has_refresh: bool,
     /// Whether it has something sealed.
@@ -37,9 +37,11 @@ impl<'de> Deserialize<'de> for Seen {
             fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Seen, A::Error> {
                 let (mut seen, mut names) = (Seen::default(), Vec::new());
                 while let Some(Name(name)) = access.next_key()? {
-                    let Sound { is_text } = access.next_value()?;
+                    let Sound { is_text, is_null } = access.next_value()?;
                     match &*name {
-                        "access_token" | "accessToken" => seen.has_access |= is_text,
+                        "access_token" | "accessToken" if !is_null => {
+                            seen.access = Some(is_text || seen.access == Some(true));
+                        }
                         "refresh_token" | "refreshToken" => seen.has_refresh |= is_text,
                         "sealed" => seen.has_sealed |= is_text,
                         _ => {}
@@ -86,6 +88,8 @@ impl<'de> Deserialize<'de> for Name<'de> {
 struct Sound {
     /// Whether it is a text, and not an empty one.
     is_text: bool,
+    /// Whether it is none.
+    is_null: bool,
 }
 
 impl<'de> Deserialize<'de> for Sound {
@@ -99,32 +103,32 @@ impl<'de> Deserialize<'de> for Sound {
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Sound, E> {
-                Ok(Sound { is_text: !text.is_empty() })
+                Ok(Sound { is_text: !text.is_empty(), is_null: false })
             }
 
             fn visit_unit<E: de::Error>(self) -> Result<Sound, E> {
-                Ok(Sound { is_text: false })
+                Ok(Sound { is_text: false, is_null: true })
             }
 
             fn visit_bool<E: de::Error>(self, _: bool) -> Result<Sound, E> {
-                Ok(Sound { is_text: false })
+                Ok(Sound { is_text: false, is_null: false })
             }
 
             fn visit_u64<E: de::Error>(self, _: u64) -> Result<Sound, E> {
-                Ok(Sound { is_text: false })
+                Ok(Sound { is_text: false, is_null: false })
             }
 
             fn visit_i64<E: de::Error>(self, _: i64) -> Result<Sound, E> {
-                Ok(Sound { is_text: false })
+                Ok(Sound { is_text: false, is_null: false })
             }
 
             fn visit_f64<E: de::Error>(self, _: f64) -> Result<Sound, E> {
-                Ok(Sound { is_text: false })
+                Ok(Sound { is_text: false, is_null: false })
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Sound, A::Error> {
                 while items.next_element::<Sound>()?.is_some() {}
-                Ok(Sound { is_text: false })
+                Ok(Sound { is_text: false, is_null: false })
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Sound, A::Error> {
@@ -138,7 +142,7 @@ impl<'de> Deserialize<'de> for Sound {
                     is_first = false;
                     access.next_value::<Sound>()?;
                 }
-                Ok(Sound { is_text: false })
+                Ok(Sound { is_text: false, is_null: false })
             }
         }
         deserializer.deserialize_any(Any)
@@ -152,6 +156,6 @@ mod tests {
     #[test]
     fn sees_the_tokens_of_a_record_and_nothing_in_what_is_none() {
         let seen: Seen = serde_json::from_slice(br#"{"access_token":"a","n":[1,-1,-1.5e3,1e999,123456789012345678901234567890],"o":{"p":[1,null,true,{}]},"refreshToken":"","sealed":"s"}"#).unwrap();
-        assert!(seen.has_access && !seen.has_refresh && seen.has_sealed);
+        assert!(seen.access == Some(true) && !seen.has_refresh && seen.has_sealed);
     }
 }

@@ -43,6 +43,9 @@ pub(super) struct Meta {
     /// The id of the key that opens the member `sealed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) sealed_with: Option<String>,
+    /// In a rescue file, the fingerprint of the refresh token that the record is to take the place of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) spent: Option<String>,
     /// Whether a refresh token is sealed in it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) has_refresh_token: bool,

@@ -24,6 +24,7 @@ impl Run<'_> {
         let now = Instant::now();
         let is_busy = matches!(result, Err(Error::Store(StoreError::Busy { .. })));
         let is_away = matches!(result, Err(Error::Store(StoreError::Unreachable { .. })));
+        let is_dead = result.as_ref().is_err_and(|error| error.code() == Code::NeedsLogin);
         self.shared |= is_busy;
         self.away = match result {
             _ if is_away => self.away.or(Some(now)),
@@ -36,7 +37,7 @@ impl Run<'_> {
             if lane.busy(turn, now).is_ok() {
                 return;
             }
-        } else if lane.landed(result.as_ref().err(), issuer.pace().is_losing())
+        } else if lane.landed(result.as_ref().err(), is_dead && issuer.pace().take_lost())
             && let Some(trouble) = lane.trouble.as_ref().filter(|_| !lane.is_empty())
         {
             log::warn!("{}: {trouble}; its remaining keys are skipped", lane.name);
