@@ -190,8 +190,8 @@ async function ending(machine) {
   await machine.tokman(["revoke", "--keep"], 0);
   assert.equal(await machine.remote(), "inactive");
   machine.step("introspection after the revocation: inactive");
-  await machine.tokman(["refresh"], 5, { words: ["invalid_grant"] });
-  machine.step("a refresh after the revocation is exit 5");
+  await machine.tokman(["refresh"], 5, { words: ["the grant of acme/default ended"] });
+  machine.step("a refresh after the revocation is exit 5, and asks nobody");
   await machine.tokman(["revoke"], 0, { words: ["acme/default is forgotten here"] });
   await machine.tokman(["token"], 4);
   await machine.tokman(["refresh"], 4);
