@@ -88,7 +88,7 @@ pub enum Error {
         key: Key,
     },
     /// The provider called the grant dead in an earlier run: it is not presented again.
-    #[error("the grant of {key} ended: the provider refused it for good at {since:.0}")]
+    #[error("the grant of {key} ended at {since:.0}: the provider refused it for good, or it was revoked")]
     NeedsLogin {
         /// The key.
         key: Key,
