@@ -120,7 +120,7 @@ fn a_run_whose_database_stays_away_ends_and_asks_for_nothing_more() {
     let Some(cluster) = own("a PostgreSQL that stays away from a fleet") else { return };
     let database = cluster.database();
     let (fleet, env) = Fleet::of_one_machine(&database);
-    let words = [&NDJSON[..], &["--rate", "40/s", "--timeout", "1s"]].concat();
+    let words = [&NDJSON[..], &["--rate", "40/s", "--timeout", "4s"]].concat();
     let running = light::tokman(&env, &words).spawn().expect("a program");
     fleet.server.wait_for_requests(10);
     cluster.stop();
