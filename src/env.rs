@@ -80,8 +80,8 @@ impl Name {
     }
 }
 
-/// A variable's value; unset, empty and not UTF-8 are the same: absent. Of our own variables none gets as far as that
-/// which [`unreadable`] names.
+/// A variable's value; unset, empty and not UTF-8 are the same: absent. For what decides about tokens there is
+/// [`strict`].
 #[must_use]
 pub fn text(name: &str) -> Option<String> {
     os(name).and_then(|value| value.into_string().ok())
@@ -102,18 +102,10 @@ pub fn first_set<const N: usize>(names: [&'static str; N]) -> Option<(&'static s
     names.into_iter().find_map(|name| std::env::var_os(name).map(|value| (name, value)))
 }
 
-/// The first of our variables whose value is not UTF-8 and should be: what it says is not known, and what is done where
-/// nobody says anything is not what was meant. Paths may have any bytes.
+/// Whether a variable says something, be it text or not.
 #[must_use]
-#[expect(clippy::disallowed_methods, reason = "this is the module that everything else is told to use")]
-pub fn unreadable() -> Option<String> {
-    let is_path = |name: &str| name == CONFIG_DIR || name.ends_with("_FILE");
-    let ours = |name: &OsString| name.as_encoded_bytes().starts_with(b"TOKMAN_");
-    let broken = std::env::vars_os().filter(|(name, value)| ours(name) && value.to_str().is_none());
-    let mut names: Vec<String> = broken.map(|(name, _)| name.to_string_lossy().into_owned()).collect();
-    names.retain(|name| !is_path(name));
-    names.sort_unstable();
-    names.into_iter().next()
+pub fn is_set(name: &str) -> bool {
+    os(name).is_some()
 }
 
 /// A variable that is a path; unset and empty are the same: absent.

@@ -160,10 +160,13 @@ fn log_format(global: &GlobalArgs) -> LogFormat {
 
 /// A wrong word in a variable of the log is no reason to give nobody a token, but one to say so.
 fn warn_of_log_variables() {
-    if env::text(env::LOG_FORMAT).is_some_and(|format| !matches!(format.as_str(), "text" | "json")) {
+    let is_wrong = |name, is_known: fn(&str) -> bool| {
+        env::strict(name).map_or(true, |word| word.is_some_and(|word| !is_known(&word)))
+    };
+    if is_wrong(env::LOG_FORMAT, |format| matches!(format, "text" | "json")) {
         log::warn!("{} is neither 'text' nor 'json': text is used", env::LOG_FORMAT);
     }
-    if env::text(env::LOG).is_some_and(|level| level.parse::<LevelFilter>().is_err()) {
+    if is_wrong(env::LOG, |level| level.parse::<LevelFilter>().is_ok()) {
         log::warn!("{} is none of 'warn', 'info', 'debug': it is ignored", env::LOG);
     }
 }

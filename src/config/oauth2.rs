@@ -112,7 +112,7 @@ pub(super) fn assemble(
     let key = |key: &str| format!("[provider.{name}] {key}");
     let safe = |parsed: Result<Url, String>| parsed.map_err(|why| format!("the address {why}"));
     let issuer = first([
-        from_env(&env::Name::BaseUrl.of(name)),
+        from_env(&env::Name::BaseUrl.of(name))?,
         in_file(&key("issuer"), config.issuer.clone()),
         in_file(&key("base_url"), config.base_url.clone()),
     ]);

@@ -59,7 +59,7 @@ impl ProviderSettings {
         let text = |flag, given: &Option<String>, variable: env::Name, config_key: &str, in_config: &Option<String>| {
             let said = first([
                 option(flag, given.clone()),
-                bare(from_env(&variable.of(name))),
+                bare(from_env(&variable.of(name))?),
                 in_file(&key(config_key), in_config.clone()),
             ]);
             said.map(|setting| setting.parse(on_one_line)).transpose()
@@ -76,14 +76,14 @@ impl ProviderSettings {
             base_url,
             oauth2,
             client_id: text("--client-id", &options.client_id, env::Name::ClientId, "client_id", &config.client_id)?,
-            client_secret: client_secret(name, options, config),
-            instance_id: text(
-                "--instance-id",
-                &options.instance_id,
-                env::Name::InstanceId,
-                "instance_id",
-                &config.instance_id,
-            )?,
+            client_secret: client_secret(name, options, config)?,
+            // Nobody else has one: that was looked at.
+            instance_id: if kind == ProviderKind::Wix {
+                let config_key = &config.instance_id;
+                text("--instance-id", &options.instance_id, env::Name::InstanceId, "instance_id", config_key)?
+            } else {
+                None
+            },
             mode: option("--legacy", options.legacy.then_some(WixMode::Legacy))
                 .or_else(|| in_file(&key("mode"), config.mode)),
             scopes: Setting::new(
@@ -93,7 +93,7 @@ impl ProviderSettings {
             redirect_uri: in_file(&key("redirect_uri"), config.redirect_uri.clone())
                 .map(|setting| setting.parse(|text| redirect_uri(&text)))
                 .transpose()?,
-            seed: bare(from_env(&env::Name::RefreshToken.of(name)))
+            seed: bare(from_env(&env::Name::RefreshToken.of(name))?)
                 .map(|setting| setting.parse(on_one_line))
                 .transpose()?
                 .map(|setting| Secret::new(setting.value)),
@@ -209,7 +209,7 @@ fn refuse_foreign(name: &ProviderName, kind: ProviderKind, options: &Options) ->
         if given.is_some() {
             return Err(ConfigError::Usage(format!("{flag} is {whose}; {name} has none")));
         }
-        if let Some(setting) = from_env(&variable.of(name)) {
+        if let Some(setting) = from_env(&variable.of(name))? {
             return Err(ConfigError::Value { origin: setting.origin, why: format!("is {whose}; {name} has none") });
         }
     }
@@ -232,9 +232,9 @@ fn base_url(
     let is_square = kind == ProviderKind::Square;
     let found = if let Some(given) = option("--environment", options.environment.clone()) {
         Some(world(given)?)
-    } else if let Some(address) = from_env(&env::Name::BaseUrl.of(name)) {
+    } else if let Some(address) = from_env(&env::Name::BaseUrl.of(name))? {
         Some(address)
-    } else if let Some(given) = from_env(&env::Name::Environment.of(name)).filter(|_| is_square) {
+    } else if is_square && let Some(given) = from_env(&env::Name::Environment.of(name))? {
         Some(world(given)?)
     } else if let Some(address) = in_file(&key("base_url"), config.base_url.clone()) {
         Some(address)
@@ -248,22 +248,26 @@ fn base_url(
         .parse(|text| address::parse(&text).map_err(|why| format!("the address {why}")))
 }
 
-fn client_secret(name: &ProviderName, options: &Options, config: &ProviderConfig) -> Setting<Vec<SecretSource>> {
+fn client_secret(
+    name: &ProviderName,
+    options: &Options,
+    config: &ProviderConfig,
+) -> Result<Setting<Vec<SecretSource>>, ConfigError> {
     let from_option = option("--client-secret-file", options.client_secret_file.clone()).map(|setting| {
         let source =
             if setting.value == Path::new("-") { SecretSource::Stdin } else { SecretSource::File(setting.value) };
         Setting::new(vec![source], setting.origin)
     });
     let variable = env::Name::ClientSecret.of(name);
-    let from_variable = from_env(&variable).map(|setting| setting.map(|_| vec![SecretSource::Env(variable.clone())]));
+    let from_variable = from_env(&variable)?.map(|setting| setting.map(|_| vec![SecretSource::Env(variable.clone())]));
     let from_file_variable = path_from_env(&env::Name::ClientSecretFile.of(name))
         .map(|setting| Setting::new(vec![SecretSource::File(setting.value)], setting.origin));
     let in_config = Some(config.client_secret.0.clone()).filter(|sources| !sources.is_empty());
-    first([
+    let found = first([
         from_option,
         from_variable,
         from_file_variable,
         in_file(&format!("[provider.{name}] client_secret"), in_config),
-    ])
-    .unwrap_or(Setting { value: Vec::new(), origin: Origin::Default })
+    ]);
+    Ok(found.unwrap_or(Setting { value: Vec::new(), origin: Origin::Default }))
 }

@@ -71,8 +71,12 @@ pub(super) fn option<T>(name: &'static str, value: Option<T>) -> Option<Setting<
     value.map(|value| Setting::new(value, Origin::Option(name)))
 }
 
-pub(super) fn from_env(name: &str) -> Option<Setting<String>> {
-    env::text(name).map(|value| Setting::new(value, Origin::Env(name.to_owned())))
+/// What a variable says; nothing takes the place of one that is not UTF-8.
+pub(super) fn from_env(name: &str) -> Result<Option<Setting<String>>, ConfigError> {
+    match env::strict(name) {
+        Ok(value) => Ok(value.map(|value| Setting::new(value, Origin::Env(name.to_owned())))),
+        Err(why) => Err(ConfigError::Value { origin: Origin::Env(name.to_owned()), why: why.to_string() }),
+    }
 }
 
 pub(super) fn path_from_env(name: &str) -> Option<Setting<PathBuf>> {

@@ -108,9 +108,6 @@ impl Settings {
     /// # Errors
     /// What is wrong with a value, naming where it came from.
     pub fn load(options: Options) -> Result<Self, ConfigError> {
-        if let Some(name) = env::unreadable() {
-            return Err(ConfigError::Value { origin: Origin::Env(name), why: env::NotText.to_string() });
-        }
         let config_dir = paths::config_dir(options.config_dir.clone())?;
         let file = FileConfig::load(&config_file(&config_dir))?;
         Self::assemble(options, config_dir, file)
@@ -128,19 +125,19 @@ impl Settings {
     fn assemble(options: Options, config_dir: PathBuf, file: FileConfig) -> Result<Self, ConfigError> {
         let provider = first([
             option("--provider", options.provider.clone()),
-            from_env(env::PROVIDER),
+            from_env(env::PROVIDER)?,
             in_file("[defaults] provider", file.defaults.provider.clone()),
         ])
         .map(|setting| setting.parse(|name| name.parse().map_err(|error: NameError| error.to_string())))
         .transpose()?;
-        let profile = first([option("--profile", options.profile.clone()), from_env(env::PROFILE)])
+        let profile = first([option("--profile", options.profile.clone()), from_env(env::PROFILE)?])
             .unwrap_or_else(|| Setting::new("default".to_owned(), Origin::Default));
         let by_account = profile.value == BY_ACCOUNT;
         let profile = if by_account { Setting::new(UNNAMED.to_owned(), profile.origin) } else { profile };
         let profile = profile.parse(|name| name.parse().map_err(|error: NameError| error.to_string()))?;
         let store = first([
             option("--store", options.store.clone()),
-            from_env(env::STORE),
+            from_env(env::STORE)?,
             in_file("[store] url", file.store.url.clone()),
         ])
         .unwrap_or_else(|| Setting::new("file".to_owned(), Origin::Default));
@@ -151,7 +148,7 @@ impl Settings {
         }
         let store = store_url(store, &config_dir)?;
         let store_key = first([
-            from_env(env::STORE_KEY).map(|key| key.map(|_| vec![SecretSource::Env(env::STORE_KEY.to_owned())])),
+            from_env(env::STORE_KEY)?.map(|key| key.map(|_| vec![SecretSource::Env(env::STORE_KEY.to_owned())])),
             path_from_env(env::STORE_KEY_FILE).map(|path| path.map(|path| vec![SecretSource::File(path)])),
             in_file("[store] key", Some(file.store.key.0.clone()).filter(|sources| !sources.is_empty())),
         ])

@@ -42,7 +42,7 @@ impl Objection {
 pub(super) fn kind_of(name: &ProviderName, config: Option<&ProviderConfig>) -> Option<ProviderKind> {
     let built_in = BUILT_IN.iter().find(|(known, _)| *known == name.as_str()).map(|(_, kind)| *kind);
     let has_issuer = config.is_some_and(|config| config.issuer.is_some() || config.token_endpoint.is_some());
-    let is_oauth2 = || has_issuer || env::text(&env::Name::BaseUrl.of(name)).is_some();
+    let is_oauth2 = || has_issuer || env::is_set(&env::Name::BaseUrl.of(name));
     config.and_then(|config| config.kind).or(built_in).or_else(|| is_oauth2().then_some(ProviderKind::OAuth2))
 }
 

@@ -27,13 +27,16 @@ fn refuses_a_variable_that_is_no_text_and_touches_nothing() {
         "TOKMAN_SQUARE_CLIENT_ID",
         "TOKMAN_SQUARE_CLIENT_SECRET",
         "TOKMAN_SQUARE_REFRESH_TOKEN",
-        "TOKMAN_WIX_INSTANCE_ID",
-        "TOKMAN_LOG",
     ] {
+        let is_for_all = !name.starts_with("TOKMAN_SQUARE_");
         let server = Server::start(vec![]);
         let mut env = applications(&server.url());
         let stored = record("square/default", &server.url(), DAY, 29 * DAY);
         env.write_token("square/default", &stored);
+        if name == "TOKMAN_SQUARE_ENVIRONMENT" {
+            // An address would win over it.
+            env.unset("TOKMAN_SQUARE_BASE_URL");
+        }
         env.set(name, broken("Caf"));
         for args in [
             // A plain line of `token` is read without clap.
@@ -41,15 +44,32 @@ fn refuses_a_variable_that_is_no_text_and_touches_nothing() {
             &["token", "-p", "square", "-o", "none", "--min-ttl", "1s"],
             &["revoke", "-p", "square", "--yes"],
             &["refresh", "-p", "square", "--force"],
-            &["import"],
-            &["status"],
+            &["refresh", "--all"],
             &["config", "show"],
         ] {
-            let said = format!("{name}: is not UTF-8 text");
-            env.tokman(args).code(3).stdout_is("").stderr_has(&said).stderr_lacks("Caf");
+            let run = env.tokman(args);
+            let named = if args == ["refresh", "--all"] && !is_for_all { &run.stdout } else { &run.stderr };
+            assert!(named.contains(&format!("{name}: is not UTF-8 text")), "{run}");
+            assert!(!named.contains("Caf") && !matches!(run.status, Some(0)), "{run}");
+        }
+        // What these do not ask for is nothing to them.
+        for args in [["import"], ["status"]] {
+            let run = env.tokman(&args);
+            assert_eq!(run.status == Some(3), is_for_all, "{run}");
         }
         assert_eq!(env.read_token("square/default"), stored);
         server.finish();
+    }
+}
+
+#[test]
+fn warns_of_a_variable_of_the_log_that_is_no_text() {
+    let mut env = TestEnv::new();
+    env.write_token("square/default", &record("square/default", "https://connect.squareup.com", DAY, 29 * DAY));
+    for name in ["TOKMAN_LOG", "TOKMAN_LOG_FORMAT"] {
+        env.set(name, broken("debug"));
+        env.tokman(&["token", "-p", "square", "-o", "none"]).code(0).stderr_has(&format!("warning: {name} is n"));
+        env.unset(name);
     }
 }
 

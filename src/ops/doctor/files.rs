@@ -52,7 +52,7 @@ impl Doctor<'_> {
     /// Records that could not be stored and wait to be brought back.
     pub(super) fn rescued(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
-        for dir in paths::rescue_dirs() {
+        for dir in paths::places_of_rescue() {
             if let Err(error @ FsError::Exposed { .. }) = fsutil::check_private_dir(&dir) {
                 findings.push(self.mend_mode(format!("directory {}", dir.display()), &error, Code::Store));
             }
